@@ -1,0 +1,5 @@
+//! The policy: YAML → document → model → image.
+
+mod model;
+
+pub use model::*;

@@ -1,0 +1,182 @@
+//! The policy as the rest of the program sees it: typed, checked, complete. Every default is filled in here.
+
+use std::{collections::BTreeSet, net::IpAddr, net::Ipv4Addr, time::Duration};
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// A policy that passed every check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The tenant; `{system}` in host names was replaced by it.
+    pub system: String,
+    /// What happens to packets that the policy does not admit.
+    pub mode: Mode,
+    /// The office's side.
+    pub lan: Lan,
+    /// The ways out, in order of preference; exactly one for now.
+    pub uplinks: Vec<UplinkPolicy>,
+    /// Named remote hosts, in the order of the document. Hosts that a flow writes inline are here too, named after the flow.
+    pub hosts: Vec<Host>,
+    /// What clients may open, in order: the first match names the flow.
+    pub flows: Vec<Flow>,
+    /// What happens to packets that no flow names.
+    pub unmatched: Unmatched,
+    /// Lifetimes and limits.
+    pub sessions: Sessions,
+    /// Whom the daemon asks for names; empty: the system's resolvers.
+    pub resolvers: Vec<IpAddr>,
+    /// How the programs are attached.
+    pub datapath: DatapathPolicy,
+    /// Things that are legal but that the admin should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What happens to packets that the policy does not admit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refused and counted.
+    Enforce,
+    /// Counted, and left to the kernel.
+    Audit,
+}
+
+/// The office's side of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lan {
+    /// Interface names, at least one.
+    pub interfaces: Vec<String>,
+    /// Who is governed; `None`: the on-link IPv4 prefixes of `interfaces`, read when the policy is applied.
+    pub clients: Option<Vec<Ipv4Net>>,
+}
+
+/// A way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkPolicy {
+    /// Its name in the policy; the interface's name by default.
+    pub name: String,
+    /// Interface name.
+    pub interface: String,
+    /// How source addresses are translated.
+    pub source_nat: SourceNat,
+}
+
+/// How the source addresses of an uplink's sessions are translated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceNat {
+    /// To the interface's address.
+    Masquerade,
+    /// To this address.
+    Address(Ipv4Addr),
+}
+
+/// A named set of remote addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its name in the policy.
+    pub name: String,
+    /// DNS names, lower case, without a trailing dot.
+    pub names: Vec<String>,
+    /// Fixed addresses and prefixes.
+    pub addresses: Vec<IpNet>,
+    /// How long an address that left DNS still admits new sessions.
+    pub keep_old: Duration,
+}
+
+/// What clients may open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Its name.
+    pub name: String,
+    /// Name of the host it leads to, one of [`Policy::hosts`].
+    pub host: String,
+    /// Remote ports.
+    pub ports: BTreeSet<PortRange>,
+    /// The lowest TLS version; accepted but not enforced yet (there is a warning).
+    pub tls_min: Option<TlsVersion>,
+}
+
+/// A range of ports of a protocol, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// First port, 1 to 65535.
+    pub first: u16,
+    /// Last port, `first` to 65535.
+    pub last: u16,
+}
+
+/// A transport protocol that a flow can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Protocol number 6.
+    Tcp,
+    /// Protocol number 17.
+    Udp,
+}
+
+/// A TLS version that `tls_min` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// What happens to packets that no flow names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// Refused and counted.
+    Drop,
+    /// Left to the kernel's own rules, and counted.
+    Pass,
+}
+
+/// Lifetimes and limits of sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// Lifetime of an idle UDP session; 50 s at least (T8).
+    pub udp_idle: Duration,
+    /// Lifetime of an idle established TCP session; 7440 s at least (RFC 5382 REQ-5).
+    pub tcp_idle: Duration,
+    /// Sessions in all, 1 to 4,194,304.
+    pub capacity: u32,
+    /// Sessions of one client at once, at least 1.
+    pub per_client: u32,
+    /// New sessions of one client a second, at least 1.
+    pub new_per_client: u32,
+}
+
+/// How the programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatapathPolicy {
+    /// Whether XDP is used.
+    pub xdp: XdpMode,
+    /// How TC programs are attached.
+    pub tc: TcMode,
+    /// Two adjacent bits of the packet mark that the datapath may use, as a mask (default 0x30000000).
+    pub mark: u32,
+}
+
+/// Whether XDP is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Where it is right: see `datapath::xdp`.
+    Auto,
+    /// Everywhere, or the start fails.
+    Native,
+    /// Nowhere.
+    Off,
+}
+
+/// How TC programs are attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcMode {
+    /// TCX where the kernel has it (6.6), clsact otherwise.
+    Auto,
+    /// TCX, or the start fails.
+    Tcx,
+    /// The clsact qdisc.
+    Clsact,
+}

@@ -1,0 +1,275 @@
+//! Sessions, port mappings, clients and fragments: the truth about live traffic. None of these maps ever evicts.
+
+use super::{Port, net};
+
+/// The side a packet arrives on.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// From a client.
+    Lan = 0,
+    /// From the world.
+    Uplink = 1,
+}
+
+/// An address and a port; `A` is [`net::Address4`] today.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Endpoint<A> {
+    /// Network byte order.
+    pub address: A,
+    /// Network byte order.
+    pub port: Port,
+    /// Zero.
+    pub pad: u16,
+}
+
+impl<A> Endpoint<A> {
+    /// The endpoint `address`:`port`.
+    pub const fn new(address: A, port: Port) -> Self {
+        Self { address, port, pad: 0 }
+    }
+}
+
+/// One direction of a session: the five-tuple as it arrives at its side.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowKey<A> {
+    /// Source address as it arrives.
+    pub source: A,
+    /// Destination address as it arrives.
+    pub destination: A,
+    /// Source port as it arrives.
+    pub source_port: Port,
+    /// Destination port as it arrives.
+    pub destination_port: Port,
+    /// IANA protocol number: 6 or 17.
+    pub protocol: u8,
+    /// A [`Side`] as a number.
+    pub side: u8,
+    /// Zero.
+    pub pad: u16,
+}
+
+impl<A: Copy> FlowKey<A> {
+    /// The key of the other direction, given what this direction rewrites (see [`FlowEntry::rewrite`]).
+    pub fn pair(&self, rewrite: &Endpoint<A>) -> Self {
+        if self.side == Side::Lan as u8 {
+            // client → server becomes server → external endpoint
+            Self {
+                source: self.destination,
+                source_port: self.destination_port,
+                destination: rewrite.address,
+                destination_port: rewrite.port,
+                protocol: self.protocol,
+                side: Side::Uplink as u8,
+                pad: 0,
+            }
+        } else {
+            // server → external endpoint becomes client → server
+            Self {
+                source: rewrite.address,
+                source_port: rewrite.port,
+                destination: self.source,
+                destination_port: self.source_port,
+                protocol: self.protocol,
+                side: Side::Lan as u8,
+                pad: 0,
+            }
+        }
+    }
+}
+
+/// State of a TCP session (RFC 5382 §2, RFC 7857 §2). UDP sessions stay in [`TcpState::None`].
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TcpState {
+    /// Not TCP.
+    #[default]
+    None = 0,
+    /// The client's SYN was seen.
+    SynSent = 1,
+    /// SYNs of both sides were seen.
+    SynReceived = 2,
+    /// The handshake is complete.
+    Established = 3,
+    /// The client's FIN was seen.
+    FinClient = 4,
+    /// The server's FIN was seen.
+    FinServer = 5,
+    /// FINs of both sides were seen.
+    Closing = 6,
+    /// A RST was seen; any later packet that is not a RST leads back to `Established`.
+    Reset = 7,
+}
+
+impl TcpState {
+    /// The state numbered `number`; numbers that are none count as `Reset`, the shortest-lived.
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::SynSent,
+            2 => Self::SynReceived,
+            3 => Self::Established,
+            4 => Self::FinClient,
+            5 => Self::FinServer,
+            6 => Self::Closing,
+            _ => Self::Reset,
+        }
+    }
+}
+
+/// One direction of a session: what is done to its packets, and what is known of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowEntry<A> {
+    /// From the LAN: the new source. From the uplink: the new destination.
+    pub rewrite: Endpoint<A>,
+    /// Interface index to which packets of this direction go.
+    pub interface: u32,
+    /// Generation of the policy that last admitted the session.
+    pub generation: u32,
+    /// `CLOCK_MONOTONIC` of this direction's last packet, nanoseconds.
+    pub last_seen: u64,
+    /// `CLOCK_MONOTONIC` of the session's opening, nanoseconds.
+    pub opened: u64,
+    /// Packets of this direction; a GSO packet counts as its segments.
+    pub packets: u64,
+    /// IP bytes of this direction.
+    pub bytes: u64,
+    /// Slots of the hosts that the remote address belonged to when the session was opened, a bit each.
+    pub hosts: u64,
+    /// The uplink's epoch at opening; another epoch there means that the external address is lost.
+    pub epoch: u32,
+    /// Slot of the flow that admits the session.
+    pub flow: u8,
+    /// Slot of the uplink.
+    pub uplink: u8,
+    /// A [`TcpState`] as a number, the same in both directions.
+    pub state: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// A client's endpoint on an uplink. Its value, an [`Endpoint`], is the external endpoint: the same for all its sessions,
+/// whatever their remote (RFC 4787 REQ-1, RFC 5382 REQ-1).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MappingKey<A> {
+    /// The client's endpoint.
+    pub client: Endpoint<A>,
+    /// Epoch of the uplink: a mapping of a lost address is absent at once.
+    pub epoch: u32,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Slot of the uplink.
+    pub uplink: u8,
+    /// Zero.
+    pub pad: u16,
+}
+
+/// An external endpoint. Inserting it with NOEXIST is the claim of the port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortKey<A> {
+    /// The external address.
+    pub address: A,
+    /// The external port.
+    pub port: Port,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+/// Who owns an external endpoint, and how many sessions hold it. At none it is free again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortOwner<A> {
+    /// The client's endpoint.
+    pub client: Endpoint<A>,
+    /// Sessions that use this port.
+    pub sessions: u64,
+}
+
+/// A governed client, by address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientKey<A> {
+    /// The client's address.
+    pub address: A,
+}
+
+/// What is known of a client with live sessions.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Live sessions.
+    pub sessions: u64,
+    /// `CLOCK_MONOTONIC` of the first of its sessions, nanoseconds.
+    pub since: u64,
+    /// `CLOCK_MONOTONIC` up to which the token bucket has been spent, nanoseconds (see `session::admit_rate`).
+    pub spent_until: u64,
+    /// Slot of the uplink it is pinned to.
+    pub uplink: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Identifies the fragments of a datagram (RFC 791 §2.3).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FragmentKey<A> {
+    /// Source address as it arrives.
+    pub source: A,
+    /// Destination address as it arrives.
+    pub destination: A,
+    /// The identification field, as it stands in the packet.
+    pub identification: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// A [`Side`] as a number.
+    pub side: u8,
+}
+
+/// The ports that the first fragment carried.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentPorts {
+    /// `CLOCK_MONOTONIC` of the first fragment, nanoseconds.
+    pub seen: u64,
+    /// Source port as it arrived.
+    pub source_port: Port,
+    /// Destination port as it arrived.
+    pub destination_port: Port,
+    /// Zero.
+    pub pad: u32,
+}
+
+const _: () = assert!(size_of::<FlowKey<net::Address4>>() == 16);
+const _: () = assert!(size_of::<FlowEntry<net::Address4>>() == 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::Address4;
+
+    #[test]
+    fn the_pair_of_the_pair_is_the_key_itself() {
+        let client = Endpoint::new(Address4::new([192, 168, 20, 10]), Port::new(5060));
+        let external = Endpoint::new(Address4::new([198, 51, 100, 1]), Port::new(40000));
+        let outbound = FlowKey {
+            source: client.address,
+            destination: Address4::new([203, 0, 113, 7]),
+            source_port: client.port,
+            destination_port: Port::new(15060),
+            protocol: 17,
+            side: Side::Lan as u8,
+            pad: 0,
+        };
+        let inbound = outbound.pair(&external);
+        assert_eq!(inbound.destination, external.address);
+        assert_eq!(inbound.source_port, Port::new(15060));
+        assert_eq!(inbound.pair(&client), outbound);
+    }
+}

@@ -1,0 +1,63 @@
+//! The types that the eBPF programs and user space share: keys and values of the maps.
+//!
+//! Every type here is `#[repr(C)]` without implicit padding, since the kernel compares and hashes keys as bytes.
+//! Multi-byte fields are in host byte order unless their type says otherwise: [`Address4`] and [`Port`] hold network order.
+
+mod counter;
+mod flow;
+mod net;
+mod policy;
+mod reason;
+mod table;
+
+pub use counter::{Counter, Direction, DropKey, Family, Verdict};
+pub use flow::{
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, MappingKey, PortKey, PortOwner, Side,
+    TcpState,
+};
+pub use net::{Address4, Port};
+pub use policy::{
+    ClientPrefix, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, HostFlows, NO_SLOT, PolicyMode, PortPrefix, RemoteAddress,
+    RemotePrefix, Settings, SlotName,
+};
+pub use reason::Reason;
+pub use table::{Interface, Role, UPLINK_SLOTS, Uplink};
+
+/// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
+/// A change of size alone is found by [`LAYOUT`].
+pub const SCHEMA: u32 = 1;
+
+/// A digest of the sizes of all shared types, so that pins of another layout are never taken for ours.
+pub const LAYOUT: u32 = {
+    let sizes = [
+        size_of::<FlowKey<Address4>>(),
+        size_of::<FlowEntry<Address4>>(),
+        size_of::<MappingKey<Address4>>(),
+        size_of::<Endpoint<Address4>>(),
+        size_of::<PortKey<Address4>>(),
+        size_of::<PortOwner<Address4>>(),
+        size_of::<ClientKey<Address4>>(),
+        size_of::<Client>(),
+        size_of::<FragmentKey<Address4>>(),
+        size_of::<FragmentPorts>(),
+        size_of::<ClientPrefix<Address4>>(),
+        size_of::<PortPrefix>(),
+        size_of::<RemotePrefix<Address4>>(),
+        size_of::<RemoteAddress>(),
+        size_of::<HostFlows>(),
+        size_of::<Settings>(),
+        size_of::<SlotName>(),
+        size_of::<Interface>(),
+        size_of::<Uplink<Address4>>(),
+        size_of::<DropKey>(),
+        size_of::<Counter>(),
+    ];
+    // FNV-1a over the sizes.
+    let mut digest: u32 = 0x811c_9dc5;
+    let mut index = 0;
+    while index < sizes.len() {
+        digest = (digest ^ sizes[index] as u32).wrapping_mul(0x0100_0193);
+        index += 1;
+    }
+    digest
+};

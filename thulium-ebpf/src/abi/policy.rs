@@ -1,0 +1,110 @@
+//! The compiled policy: what a generation of it looks like in the maps.
+//!
+//! A packet's flow is the lowest bit of the AND of three 64-bit vectors, one per field: client, remote host, (protocol, port).
+//! Keys carry the generation, so that the next one is complete before `GENERATION` is flipped to it.
+
+/// Flows a policy can have: one bit each.
+pub const FLOW_SLOTS: usize = 64;
+/// Hosts a policy can have: one bit each.
+pub const HOST_SLOTS: usize = 64;
+/// Generations that have room in the maps at once. Index = generation % GENERATIONS.
+pub const GENERATIONS: u32 = 4;
+/// No flow, no host, no uplink.
+pub const NO_SLOT: u8 = u8::MAX;
+
+/// Data of an LPM key: clients → vector of the flows they may open.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientPrefix<A> {
+    /// Always matched whole: 32 bits of the prefix length.
+    pub generation: u32,
+    /// The client's address.
+    pub address: A,
+}
+
+/// Data of an LPM key: (protocol, remote port) → vector of flows. A range of ports is a few prefixes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortPrefix {
+    /// Always matched whole: 32 bits of the prefix length.
+    pub generation: u32,
+    /// IANA protocol number, always matched whole: 8 bits of the prefix length.
+    pub protocol: u8,
+    /// The remote port, high byte first: 0 to 16 bits of the prefix length.
+    pub port: [u8; 2],
+    /// Zero, never matched.
+    pub pad: u8,
+}
+
+/// Data of an LPM key: remote address or prefix → [`RemoteAddress`]. Independent of generations.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RemotePrefix<A> {
+    /// Zero, always matched whole (32 bits): it keeps the value aligned.
+    pub pad: u32,
+    /// The remote address.
+    pub address: A,
+}
+
+/// The hosts that named a remote address or prefix.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteAddress {
+    /// Slots of the hosts, a bit each.
+    pub hosts: u64,
+    /// `CLOCK_MONOTONIC` until which it admits new sessions, nanoseconds; `u64::MAX` while DNS still names it.
+    pub until: u64,
+}
+
+/// Host slot → vector of the flows to that host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostFlows {
+    /// Indexed by host slot.
+    pub flows: [u64; HOST_SLOTS],
+}
+
+/// What is done with a packet that the policy does not admit. Fixed when the programs are loaded.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyMode {
+    /// Refused and counted.
+    Enforce = 0,
+    /// Counted as *would drop* and left to the kernel.
+    Audit = 1,
+}
+
+/// What a generation sets beside the vectors.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Lifetime of a UDP session, nanoseconds.
+    pub udp_idle: u64,
+    /// Lifetime of an established TCP session, nanoseconds.
+    pub tcp_idle: u64,
+    /// Sessions that a client may have at once.
+    pub per_client: u64,
+    /// Nanoseconds that a new session takes out of a client's token bucket: 1 s / `new_per_client`.
+    pub session_cost: u64,
+    /// 1: packets that no flow names are left to the kernel; 0: refused.
+    pub pass_unmatched: u32,
+    /// First port of the range that is reserved for mappings.
+    pub first_port: u16,
+    /// Last port of that range.
+    pub last_port: u16,
+    /// First port of the host's own ephemeral range: no port in it is claimed outside the reserved range.
+    pub first_ephemeral: u16,
+    /// Last port of the host's own ephemeral range.
+    pub last_ephemeral: u16,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A flow's or host's name in its slot: UTF-8, zero-padded. All zero: free.
+/// Names keep their slot across generations, so that counters and sessions keep their meaning.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotName {
+    /// UTF-8, zero-padded.
+    pub name: [u8; 64],
+}

@@ -1,0 +1,96 @@
+//! Why a packet was refused: the one list that programs, command line and documentation share.
+
+/// Declares [`Reason`] from one table, so that number, name, meaning and hint cannot drift apart.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal, $meaning:literal, $hint:literal;)*) => {
+        /// Why a packet was refused. Numbers are append-only: counters outlive upgrades.
+        #[repr(u8)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant = $number,)*
+        }
+
+        impl Reason {
+            /// All reasons, by number.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The reason's name, as `drops` prints it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What happened, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            /// What an admin can do about it.
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    NoFlow = 1, "no-flow", "no flow of the policy allows this packet",
+        "If it should be allowed, add a flow with its host, port and protocol.";
+    NoSession = 2, "no-session", "it came to a mapped port, but from a remote that the client has no session with",
+        "Late replies and scans look like this; many from one server mean that sessions end too early or its replies come from another address.";
+    Unsolicited = 3, "unsolicited", "it came from an uplink straight to a client's address",
+        "Nothing outside should know that address; check routes and VPNs of the uplink.";
+    SpoofedSource = 4, "spoofed-source", "no route leads back to its source through a LAN interface",
+        "A host in the LAN has a wrong address, or a route to its network is missing.";
+    Malformed = 5, "malformed", "its headers contradict each other or are cut short",
+        "A broken or hostile sender; `tcpdump -v` on that interface shows it.";
+    IpOptions = 6, "ip-options", "it carries IP options",
+        "Thulium's flows never do; find out what sends them.";
+    FragmentNoState = 7, "fragment-no-state", "a fragment without a first fragment that was admitted before it",
+        "A fragment overtook its first one, or the datagram was refused.";
+    UnknownProtocol = 8, "unknown-protocol", "its protocol is none of TCP, UDP and ICMP",
+        "Tunnels of clients (GRE, ESP, ...) are not part of the policy.";
+    Ipv6Unsupported = 9, "ipv6-unsupported", "IPv6 between a client and an uplink",
+        "This version governs IPv4 only and fails closed for IPv6; clients fall back to IPv4.";
+    TcpNotSyn = 10, "tcp-not-syn", "TCP of a flow of the policy, without a session and not opening one",
+        "The connection is older than this datapath or idled too long (`sessions.tcp_idle`); the client has to reconnect.";
+    PortsExhausted = 11, "ports-exhausted", "no free external port was found",
+        "Too many mappings on this uplink: `thulium-ctl flows` shows who holds them.";
+    SessionsFull = 12, "sessions-full", "the session table is full",
+        "Raise `sessions.capacity`; established sessions go on.";
+    ClientSessions = 13, "client-sessions", "the client has as many sessions as a client may have",
+        "See what this client does, or raise `sessions.per_client`.";
+    ClientRate = 14, "client-rate", "the client opens sessions faster than a client may",
+        "See what this client does, or raise `sessions.new_per_client`.";
+    PolicyChanged = 15, "policy-changed", "its session was opened under an older policy, and the present one does not allow it",
+        "Expected after a flow or host was removed.";
+    ForeignNat = 16, "foreign-nat", "a NAT rule of the gateway translated a client's packet before the guard could",
+        "It was an exceptional packet (oversized, TTL 1): exempt packets that carry the mark of `datapath.mark` from that rule.";
+    NoUplinkAddress = 17, "no-uplink-address", "the uplink has no address to translate to",
+        "Check the interface: `ip address show`; with DHCP, the lease.";
+}
+
+impl Reason {
+    /// The reason numbered `number`.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
+    }
+
+    /// True if the packet is one that no flow names; `unmatched: pass` leaves these to the kernel.
+    pub const fn is_unmatched(self) -> bool {
+        matches!(self, Self::NoFlow | Self::UnknownProtocol | Self::IpOptions | Self::Ipv6Unsupported)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_unique() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index + 1, "numbers are append-only and dense");
+            assert!(Reason::ALL[..index].iter().all(|earlier| earlier.name() != reason.name()));
+            assert_eq!(Reason::from_number(*reason as u8), Some(*reason));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Setup, build, test, demo and package.
+
+fn main() {}

@@ -1,9 +1,37 @@
 //! The datapath of thulium-ctl: everything pure, and the types shared with user space.
 //!
-//! A packet's way (see `docs/architecture.md`): [`parse`] once into a small packet, then the stages of the pipeline.
-//! What needs no kernel is here and is tested on the host; `maps`, the hooks and the pipeline itself exist on the BPF
-//! target only.
+//! A packet's way (drawn in `docs/architecture.md`), and the module of each step:
+//!
+//! * [`frame`]: what a hook hands us — the one trait through which the pipeline reads and edits a packet.
+//! * [`parse`]: once, into a small [`parse::Packet`].
+//! * [`session`]: a live session? How long does it live, what is its TCP state, may the client open another one?
+//! * [`judge`]: which flow of the policy names the packet?
+//! * [`ports`]: which external port does a new session get?
+//! * [`translate`]: the rewrite.
+//! * `route`: where to (BPF only).
+//! * [`verdict`]: what the pipeline decided; `count` is its one way into the counters.
+//! * `pipeline`: these steps in order, one function a hook (BPF only); `maps`: all state (BPF only).
+//!
+//! What takes values is compiled everywhere and tested on the host; what needs maps and helpers exists on the BPF target.
 
 #![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
 
 pub mod abi;
+pub mod checksum;
+pub mod frame;
+pub mod judge;
+pub mod parse;
+pub mod ports;
+pub mod session;
+pub mod translate;
+pub mod verdict;
+
+#[cfg(target_arch = "bpf")]
+pub mod constants;
+#[cfg(target_arch = "bpf")]
+pub mod maps;
+#[cfg(target_arch = "bpf")]
+pub mod pipeline;
+#[cfg(target_arch = "bpf")]
+pub mod route;

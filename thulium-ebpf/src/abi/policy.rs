@@ -56,22 +56,15 @@ pub struct RemoteAddress {
     pub until: u64,
 }
 
-/// Host slot → vector of the flows to that host.
+/// What a generation says of its flows. Bits of all vectors are the flows' positions in the policy, so that the lowest
+/// bit is the first match; slots are what counters and sessions know a flow by.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostFlows {
-    /// Indexed by host slot.
-    pub flows: [u64; HOST_SLOTS],
-}
-
-/// What is done with a packet that the policy does not admit. Fixed when the programs are loaded.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyMode {
-    /// Refused and counted.
-    Enforce = 0,
-    /// Counted as *would drop* and left to the kernel.
-    Audit = 1,
+pub struct FlowTable {
+    /// Host slot → vector of the flows to that host.
+    pub hosts: [u64; HOST_SLOTS],
+    /// Position in the policy → slot of the flow.
+    pub slots: [u8; FLOW_SLOTS],
 }
 
 /// What a generation sets beside the vectors.

@@ -77,7 +77,10 @@ impl Reason {
 
     /// True if the packet is one that no flow names; `unmatched: pass` leaves these to the kernel.
     pub const fn is_unmatched(self) -> bool {
-        matches!(self, Self::NoFlow | Self::UnknownProtocol | Self::IpOptions | Self::Ipv6Unsupported)
+        matches!(
+            self,
+            Self::NoFlow | Self::Unsolicited | Self::UnknownProtocol | Self::IpOptions | Self::Ipv6Unsupported
+        )
     }
 }
 

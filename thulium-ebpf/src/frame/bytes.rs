@@ -1,0 +1,76 @@
+//! A frame in memory: host tests run the pure stages on it.
+
+use super::{Frame, Plain, TransportChecksum};
+use crate::{
+    abi::{Address4, Port},
+    checksum,
+};
+
+/// A frame in memory, with finished checksums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    fn word(&self, offset: usize) -> Option<u16> {
+        self.read(offset)
+    }
+
+    fn write(&mut self, offset: usize, bytes: &[u8]) -> Option<()> {
+        self.0.get_mut(offset..offset + bytes.len())?.copy_from_slice(bytes);
+        Some(())
+    }
+
+    fn update(&mut self, at: TransportChecksum, change: impl Fn(u16) -> u16) -> Option<()> {
+        let sum = self.word(at.offset)?;
+        if at.optional && sum == 0 {
+            return Some(());
+        }
+        let sum = if at.optional { checksum::udp_never_zero(change(sum)) } else { change(sum) };
+        self.write(at.offset, &sum.to_ne_bytes())
+    }
+}
+
+impl Frame for Bytes {
+    const FORWARDS: bool = true;
+
+    fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    fn read<T: Plain>(&self, offset: usize) -> Option<T> {
+        let bytes = self.0.get(offset..offset.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` is as long as a T, and any bytes are a T.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+
+    fn replace_address(
+        &mut self,
+        offset: usize,
+        header_sum: usize,
+        transport: Option<TransportChecksum>,
+        old: Address4,
+        new: Address4,
+    ) -> Option<()> {
+        let change = |sum| checksum::replace32(sum, old.be32(), new.be32());
+        self.update(TransportChecksum { offset: header_sum, optional: false }, change)?;
+        if let Some(transport) = transport {
+            self.update(transport, change)?;
+        }
+        self.write(offset, &new.octets())
+    }
+
+    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
+        self.update(transport, |sum| checksum::replace16(sum, old.be16(), new.be16()))?;
+        self.write(offset, &new.be16().to_ne_bytes())
+    }
+
+    fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()> {
+        let sum = TransportChecksum { offset: header_sum, optional: false };
+        self.update(sum, |sum| checksum::replace16(sum, old, new))?;
+        self.write(offset, &new.to_ne_bytes())
+    }
+}

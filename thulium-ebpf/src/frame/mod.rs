@@ -1,0 +1,82 @@
+//! What a hook hands us. The pipeline is generic over [`Frame`], so that XDP, TC and a host test run the same code.
+
+#[cfg(not(target_arch = "bpf"))]
+mod bytes;
+#[cfg(target_arch = "bpf")]
+mod tc;
+#[cfg(target_arch = "bpf")]
+mod xdp;
+
+#[cfg(not(target_arch = "bpf"))]
+pub use bytes::Bytes;
+#[cfg(target_arch = "bpf")]
+pub use tc::TcFrame;
+#[cfg(target_arch = "bpf")]
+pub use xdp::XdpFrame;
+
+use crate::abi::{Address4, Port};
+
+/// A type that any bytes are a value of.
+///
+/// # Safety
+///
+/// Every bit pattern must be valid, and the type must have no padding that matters.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: integers and arrays of them take any bit pattern.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
+unsafe impl Plain for [u16; 10] {}
+// SAFETY: headers of network-types are packed structs of bytes and byte arrays.
+unsafe impl Plain for network_types::ip::Ipv4Hdr {}
+// SAFETY: as above.
+unsafe impl Plain for network_types::udp::UdpHdr {}
+// SAFETY: as above.
+unsafe impl Plain for network_types::tcp::TcpHdr {}
+// SAFETY: as above.
+unsafe impl Plain for network_types::eth::EthHdr {}
+
+/// Where a transport checksum stands, and whether zero means that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportChecksum {
+    /// Offset from the start of the frame, bytes.
+    pub offset: usize,
+    /// UDP: zero means none, and stays zero (RFC 768).
+    pub optional: bool,
+}
+
+/// A packet at a hook. Offsets are bytes from the start of the frame.
+pub trait Frame {
+    /// This hook opens sessions and sends packets on; a hook that does not only refuses, and passes the rest up.
+    const FORWARDS: bool;
+
+    /// Length of the whole frame with its link header, bytes.
+    fn length(&self) -> usize;
+
+    /// Segments that the frame stands for: 1 unless it is a GSO packet.
+    fn segments(&self) -> u32;
+
+    /// A copy of the `T` at `offset`, if the frame is long enough. `T` may stand unaligned.
+    fn read<T: Plain>(&self, offset: usize) -> Option<T>;
+
+    /// Replaces the address at `offset` and brings the IPv4 header checksum at `header_sum` and the transport checksum's
+    /// pseudo-header into line. Returns None if the frame could not be written; it is unchanged then.
+    fn replace_address(
+        &mut self,
+        offset: usize,
+        header_sum: usize,
+        transport: Option<TransportChecksum>,
+        old: Address4,
+        new: Address4,
+    ) -> Option<()>;
+
+    /// Replaces the port at `offset` and brings the transport checksum into line.
+    /// Returns None if the frame could not be written; it is unchanged then.
+    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()>;
+
+    /// Replaces the 16-bit word at `offset` of the IPv4 header (as it stands in the packet), and the header checksum.
+    /// Returns None if the frame could not be written; it is unchanged then.
+    fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()>;
+}

@@ -1,0 +1,141 @@
+//! One look at a frame: a small packet that all later stages work on.
+
+mod ipv4;
+
+use crate::{
+    abi::{FlowKey, FragmentKey, Port, Reason, Side},
+    frame::{Frame, TransportChecksum},
+};
+
+/// IANA protocol numbers that the pipeline knows.
+pub mod protocol {
+    /// ICMP (RFC 792).
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293).
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
+    pub const UDP: u8 = 17;
+}
+
+/// TCP control bits (RFC 9293 §3.1).
+pub mod tcp_flags {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgment field is significant.
+    pub const ACK: u8 = 0x10;
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Parsed<P> {
+    /// Neither IPv4 nor IPv6: ARP, a tagged frame, PPPoE. Never ours.
+    Other,
+    /// IPv6, not looked into yet.
+    Ipv6,
+    /// IPv4.
+    Ipv4(P),
+}
+
+/// Where in its datagram a packet stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// Not fragmented.
+    Whole,
+    /// The first fragment: it has the ports.
+    First,
+    /// A later fragment: it has none.
+    Later,
+}
+
+/// What the stages need to know of a packet; `A` is its address type.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<A> {
+    /// Source address.
+    pub source: A,
+    /// Destination address.
+    pub destination: A,
+    /// Source port; zero where there is none.
+    pub source_port: Port,
+    /// Destination port; zero where there is none.
+    pub destination_port: Port,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// TCP control bits (see [`tcp_flags`]); zero for the others.
+    pub tcp_flags: u8,
+    /// Hops left.
+    pub ttl: u8,
+    /// Its place in its datagram.
+    pub fragment: Fragment,
+    /// Identification field, as it stands in the packet.
+    pub identification: u16,
+    /// Offset of the IP header from the start of the frame, bytes.
+    pub network: u16,
+    /// Offset of the transport header from the start of the frame, bytes.
+    pub transport: u16,
+    /// IP bytes, header included.
+    pub length: u32,
+    /// Why it can be no part of a session, if it cannot.
+    pub fault: Option<Reason>,
+}
+
+impl<A: Copy> Packet<A> {
+    /// The key of the session that it belongs to, if it arrives on `side`.
+    #[inline(always)]
+    pub fn key(&self, side: Side) -> FlowKey<A> {
+        FlowKey {
+            source: self.source,
+            destination: self.destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol: self.protocol,
+            side: side as u8,
+            pad: 0,
+        }
+    }
+
+    /// The key of its datagram among those of `side`.
+    #[inline(always)]
+    pub fn fragment_key(&self, side: Side) -> FragmentKey<A> {
+        FragmentKey {
+            source: self.source,
+            destination: self.destination,
+            identification: self.identification,
+            protocol: self.protocol,
+            side: side as u8,
+        }
+    }
+
+    /// True for a TCP segment that opens a connection: SYN and neither ACK, FIN nor RST.
+    #[inline(always)]
+    pub fn is_opening_syn(&self) -> bool {
+        use tcp_flags::{ACK, FIN, RST, SYN};
+        self.tcp_flags & (SYN | ACK | FIN | RST) == SYN
+    }
+
+    /// Where its transport checksum stands; none in a later fragment.
+    #[inline(always)]
+    pub fn transport_checksum(&self) -> Option<TransportChecksum> {
+        let transport = usize::from(self.transport);
+        match (self.fragment, self.protocol) {
+            (Fragment::Later, _) => None,
+            (_, protocol::UDP) => Some(TransportChecksum { offset: transport + 6, optional: true }),
+            (_, protocol::TCP) => Some(TransportChecksum { offset: transport + 16, optional: false }),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the headers of a frame. What contradicts itself is a packet with a [`Packet::fault`].
+#[inline(always)]
+pub fn parse<F: Frame>(frame: &F) -> Parsed<Packet<crate::abi::Address4>> {
+    let Some(ethernet) = frame.read::<network_types::eth::EthHdr>(0) else { return Parsed::Other };
+    match u16::from_be(ethernet.ether_type) {
+        0x0800 => Parsed::Ipv4(ipv4::parse(frame, network_types::eth::EthHdr::LEN)),
+        0x86dd => Parsed::Ipv6,
+        _ => Parsed::Other,
+    }
+}

@@ -1,0 +1,99 @@
+//! Sessions: how long they live, what TCP does to them, how fast a client may open them.
+
+#[cfg(target_arch = "bpf")]
+mod open;
+#[cfg(target_arch = "bpf")]
+pub mod table;
+pub mod tcp;
+
+#[cfg(target_arch = "bpf")]
+pub use open::open;
+
+use crate::abi::{Client, Settings, TcpState};
+
+/// Lifetime of a TCP session that is opening, closing or reset, nanoseconds (RFC 5382 REQ-5: 4 minutes at least).
+pub const TRANSITORY: u64 = 240 * SECOND;
+/// Lifetime of what is known of a fragmented datagram, nanoseconds. Linux waits 30 s for a datagram's fragments.
+pub const FRAGMENT: u64 = 30 * SECOND;
+/// Seconds of its rate of new sessions that a client may spend at once.
+pub const BURST: u64 = 4;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How long a session in this state lives without a packet, nanoseconds.
+#[inline(always)]
+pub const fn lifetime(state: TcpState, settings: &Settings) -> u64 {
+    match state {
+        TcpState::None => settings.udp_idle,
+        TcpState::Established | TcpState::FinClient | TcpState::FinServer => settings.tcp_idle,
+        TcpState::SynSent | TcpState::SynReceived | TcpState::Closing | TcpState::Reset => TRANSITORY,
+    }
+}
+
+/// True if nothing was seen since `last_seen` for longer than `lifetime` (all nanoseconds of `CLOCK_MONOTONIC`).
+#[inline(always)]
+pub const fn is_stale(now: u64, last_seen: u64, lifetime: u64) -> bool {
+    // Another CPU may have seen a packet after `now` was read.
+    now.saturating_sub(last_seen) > lifetime
+}
+
+/// Takes one session out of the client's token bucket; None if it is empty.
+/// Returns the new [`Client::spent_until`] (the generic cell rate algorithm: ITU-T I.371).
+#[inline(always)]
+pub const fn admit_rate(client: &Client, now: u64, cost: u64) -> Option<u64> {
+    let floor = now.saturating_sub(BURST * SECOND);
+    let spent = if client.spent_until > floor { client.spent_until } else { floor };
+    let after = spent + cost;
+    if after > now { None } else { Some(after) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        udp_idle: 300 * SECOND,
+        tcp_idle: 7440 * SECOND,
+        per_client: 1,
+        session_cost: SECOND / 200,
+        pass_unmatched: 0,
+        first_port: 0,
+        last_port: 0,
+        first_ephemeral: 0,
+        last_ephemeral: 0,
+        pad: 0,
+    };
+
+    #[test]
+    fn lifetimes_are_those_of_the_policy_and_of_rfc_5382() {
+        assert_eq!(lifetime(TcpState::None, &SETTINGS), 300 * SECOND);
+        assert_eq!(lifetime(TcpState::Established, &SETTINGS), 7440 * SECOND);
+        assert_eq!(lifetime(TcpState::SynSent, &SETTINGS), 240 * SECOND);
+        assert_eq!(lifetime(TcpState::Closing, &SETTINGS), 240 * SECOND);
+    }
+
+    #[test]
+    fn a_session_is_stale_only_after_its_lifetime() {
+        assert!(!is_stale(100, 50, 50));
+        assert!(is_stale(101, 50, 50));
+        assert!(!is_stale(40, 50, 0), "a packet seen by another CPU meanwhile");
+    }
+
+    #[test]
+    fn a_client_may_burst_and_then_gets_its_rate() {
+        let mut client = Client::default();
+        let start = 100 * SECOND;
+        let mut admitted = 0;
+        while let Some(spent) = admit_rate(&client, start, SETTINGS.session_cost) {
+            client.spent_until = spent;
+            admitted += 1;
+        }
+        assert_eq!(admitted, 200 * BURST);
+        let mut later = 0;
+        while let Some(spent) = admit_rate(&client, start + SECOND, SETTINGS.session_cost) {
+            client.spent_until = spent;
+            later += 1;
+        }
+        assert_eq!(later, 200);
+    }
+}

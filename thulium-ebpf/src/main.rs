@@ -1,4 +1,147 @@
-//! The eBPF programs. On the host this is an empty main, so that `cargo build` and `cargo test` work everywhere.
+//! The eBPF programs: one function a hook. Each turns the pipeline's outcome into its hook's action, here and nowhere else.
+//! On the host this is an empty main, so that `cargo build` and `cargo test` work everywhere.
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", expect(unreachable_pub, reason = "the loader reaches programs by name"))]
 
 #[cfg(not(target_arch = "bpf"))]
-fn main() {}
+const fn main() {}
+
+#[cfg(target_arch = "bpf")]
+mod programs {
+    use aya_ebpf::{
+        bindings::{
+            tcx_action_base::{TCX_DROP, TCX_NEXT},
+            xdp_action::{XDP_DROP, XDP_PASS},
+        },
+        macros::{classifier, xdp},
+        programs::{TcContext, XdpContext},
+    };
+    use aya_log_ebpf::debug;
+    use thulium_ebpf::{
+        abi::Direction,
+        constants::{AUDIT, MARK_GOVERNED, MARK_JUDGED},
+        frame::{TcFrame, XdpFrame},
+        pipeline::{
+            Hook as _, Moment,
+            count::{self, Fate},
+            guard, lan, uplink,
+        },
+        session::table,
+        verdict::{Outcome, Refusal, Verdict},
+    };
+
+    /// Sessions that one call of the sweeper looks at.
+    const SWEEP_STEPS: u32 = 64;
+
+    /// LAN ingress, TC.
+    #[classifier]
+    pub fn lan_ingress(context: TcContext) -> i32 {
+        let mut frame = TcFrame::new(context);
+        let Some(moment) = Moment::read() else { return TCX_DROP };
+        let outcome = lan::receive(&mut frame, &moment);
+        match outcome {
+            // The guard has to let out what was judged here.
+            Ok(Verdict::Redirect(_)) | Err(_) => frame.set_mark(frame.mark() | MARK_JUDGED.load()),
+            Ok(Verdict::PassGoverned) => frame.set_mark(frame.mark() | MARK_GOVERNED.load()),
+            Ok(Verdict::Pass | Verdict::Onward) => {}
+        }
+        conclude(&frame, Direction::Out, outcome, &moment)
+    }
+
+    /// Uplink ingress, TC.
+    #[classifier]
+    pub fn uplink_ingress(context: TcContext) -> i32 {
+        let mut frame = TcFrame::new(context);
+        let Some(moment) = Moment::read() else { return TCX_DROP };
+        let outcome = uplink::receive(&mut frame, &moment);
+        conclude(&frame, Direction::In, outcome, &moment)
+    }
+
+    /// Uplink egress, TC: the guard.
+    #[classifier]
+    pub fn uplink_egress(context: TcContext) -> i32 {
+        let mut frame = TcFrame::new(context);
+        let Some(moment) = Moment::read() else { return TCX_DROP };
+        let outcome = guard::leave(&mut frame, &moment);
+        conclude(&frame, Direction::Out, outcome, &moment)
+    }
+
+    /// LAN ingress, XDP.
+    #[xdp]
+    pub fn lan_xdp(context: XdpContext) -> u32 {
+        screen(context, Direction::Out, lan::refuse)
+    }
+
+    /// Uplink ingress, XDP.
+    #[xdp]
+    pub fn uplink_xdp(context: XdpContext) -> u32 {
+        screen(context, Direction::In, uplink::refuse)
+    }
+
+    /// Never attached: the daemon runs it to sweep stale sessions. Returns how many sessions it looked at.
+    #[classifier]
+    pub fn sweep(_context: TcContext) -> i32 {
+        let Some(moment) = Moment::read() else { return 0 };
+        for step in 0..SWEEP_STEPS {
+            if !table::sweep(&moment) {
+                return step as i32;
+            }
+        }
+        SWEEP_STEPS as i32
+    }
+
+    #[inline(always)]
+    fn conclude(frame: &TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
+        match outcome {
+            Ok(Verdict::Pass | Verdict::PassGoverned | Verdict::Onward) => TCX_NEXT,
+            Ok(Verdict::Redirect(interface)) => frame.redirect(interface),
+            Err(refusal) => {
+                log_refusal(frame, &refusal);
+                match count::refuse(frame, direction, &refusal, moment) {
+                    Fate::Dropped => TCX_DROP,
+                    Fate::Spared => TCX_NEXT,
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn screen(context: XdpContext, direction: Direction, refuse: fn(&XdpFrame, &Moment) -> Outcome) -> u32 {
+        // In audit mode the packet goes on to TC, which counts it.
+        if AUDIT.load() == 1 {
+            return XDP_PASS;
+        }
+        let frame = XdpFrame::new(context);
+        let Some(moment) = Moment::read() else { return XDP_DROP };
+        match refuse(&frame, &moment) {
+            Ok(_) => XDP_PASS,
+            Err(refusal) => match count::refuse(&frame, direction, &refusal, &moment) {
+                Fate::Dropped => XDP_DROP,
+                Fate::Spared => XDP_PASS,
+            },
+        }
+    }
+
+    /// A debug record, compiled out by the verifier unless the daemon asks for it (`AYA_LOG_LEVEL`).
+    #[inline(never)]
+    fn log_refusal(frame: &TcFrame, refusal: &Refusal) {
+        debug!(
+            frame.inner(),
+            "refused at interface {}: reason {}, flow slot {}",
+            frame.interface(),
+            refusal.reason as u8,
+            refusal.flow
+        );
+    }
+
+    #[panic_handler]
+    fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+        // The verifier accepts no program that can get here.
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{Address4, Endpoint},
-    frame::Frame,
+    frame::Edit,
     parse::Packet,
 };
 
@@ -23,7 +23,7 @@ const TTL_WORD: usize = 8;
 /// Replaces `part` of the packet by `to`. A later fragment has no port and no checksum to replace.
 /// Returns None if the frame could not be written.
 #[inline(always)]
-pub fn rewrite<F: Frame>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
+pub fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
     let network = usize::from(packet.network);
     let transport = usize::from(packet.transport);
     let (address_at, port_at, address, port) = match part {
@@ -45,7 +45,7 @@ pub fn rewrite<F: Frame>(frame: &mut F, packet: &Packet<Address4>, part: Part, t
 /// Takes one hop off the time to live, as every router does (RFC 1812 §5.3.1). The caller has checked that it is above 1.
 /// Returns None if the frame could not be written.
 #[inline(always)]
-pub fn decrement_ttl<F: Frame>(frame: &mut F, packet: &Packet<Address4>) -> Option<()> {
+pub fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Address4>) -> Option<()> {
     let network = usize::from(packet.network);
     let old = u16::from_be_bytes([packet.ttl, packet.protocol]).to_be();
     let new = u16::from_be_bytes([packet.ttl - 1, packet.protocol]).to_be();

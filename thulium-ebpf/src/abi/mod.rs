@@ -17,8 +17,8 @@ pub use flow::{
 };
 pub use net::{Address4, Port};
 pub use policy::{
-    ClientPrefix, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, FlowTable, NO_SLOT, PortPrefix, RemoteAddress,
-    RemotePrefix, Settings, SlotName,
+    ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, NO_SLOT, PortPrefix, RemoteAddress, RemotePrefix,
+    Settings, SlotName,
 };
 pub use reason::Reason;
 pub use table::{Interface, Role, UPLINK_SLOTS, Uplink};

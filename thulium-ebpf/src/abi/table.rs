@@ -35,6 +35,6 @@ pub struct Uplink<A> {
     pub epoch: u32,
     /// The external address of its sessions; unspecified: none, nothing can be opened.
     pub address: A,
-    /// 1: source addresses are translated to `address`; 0: `source_nat: none`.
-    pub translate: u32,
+    /// Zero.
+    pub pad: u32,
 }

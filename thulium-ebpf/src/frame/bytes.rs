@@ -1,6 +1,6 @@
 //! A frame in memory: host tests run the pure stages on it.
 
-use super::{Frame, Plain, TransportChecksum};
+use super::{Edit, Frame, Plain, TransportChecksum};
 use crate::{
     abi::{Address4, Port},
     checksum,
@@ -31,8 +31,6 @@ impl Bytes {
 }
 
 impl Frame for Bytes {
-    const FORWARDS: bool = true;
-
     fn length(&self) -> usize {
         self.0.len()
     }
@@ -46,7 +44,9 @@ impl Frame for Bytes {
         // SAFETY: `bytes` is as long as a T, and any bytes are a T.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
+}
 
+impl Edit for Bytes {
     fn replace_address(
         &mut self,
         offset: usize,

@@ -1,4 +1,4 @@
-//! What a hook hands us. The pipeline is generic over [`Frame`], so that XDP, TC and a host test run the same code.
+//! What a hook hands us. The pipeline is generic over [`Frame`] and [`Edit`], so that XDP, TC and host tests run the same code.
 
 #[cfg(not(target_arch = "bpf"))]
 mod bytes;
@@ -29,6 +29,8 @@ unsafe impl Plain for u8 {}
 unsafe impl Plain for u16 {}
 // SAFETY: as above.
 unsafe impl Plain for [u16; 10] {}
+// SAFETY: as above.
+unsafe impl Plain for [u32; 4] {}
 // SAFETY: headers of network-types are packed structs of bytes and byte arrays.
 unsafe impl Plain for network_types::ip::Ipv4Hdr {}
 // SAFETY: as above.
@@ -47,11 +49,8 @@ pub struct TransportChecksum {
     pub optional: bool,
 }
 
-/// A packet at a hook. Offsets are bytes from the start of the frame.
+/// A packet at a hook, to be read. Offsets are bytes from the start of the frame.
 pub trait Frame {
-    /// This hook opens sessions and sends packets on; a hook that does not only refuses, and passes the rest up.
-    const FORWARDS: bool;
-
     /// Length of the whole frame with its link header, bytes.
     fn length(&self) -> usize;
 
@@ -60,9 +59,12 @@ pub trait Frame {
 
     /// A copy of the `T` at `offset`, if the frame is long enough. `T` may stand unaligned.
     fn read<T: Plain>(&self, offset: usize) -> Option<T>;
+}
 
+/// A packet that can be rewritten. Each edit returns None if the frame could not be written.
+pub trait Edit: Frame {
     /// Replaces the address at `offset` and brings the IPv4 header checksum at `header_sum` and the transport checksum's
-    /// pseudo-header into line. Returns None if the frame could not be written; it is unchanged then.
+    /// pseudo-header into line.
     fn replace_address(
         &mut self,
         offset: usize,
@@ -73,10 +75,8 @@ pub trait Frame {
     ) -> Option<()>;
 
     /// Replaces the port at `offset` and brings the transport checksum into line.
-    /// Returns None if the frame could not be written; it is unchanged then.
     fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()>;
 
     /// Replaces the 16-bit word at `offset` of the IPv4 header (as it stands in the packet), and the header checksum.
-    /// Returns None if the frame could not be written; it is unchanged then.
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()>;
 }

@@ -5,7 +5,7 @@
 mod lookup;
 
 #[cfg(target_arch = "bpf")]
-pub use lookup::{Admission, admit, is_client, readmit};
+pub use lookup::{Admission, admit, admit_any_client, is_client, readmit};
 
 use crate::abi::{FLOW_SLOTS, FlowTable, HOST_SLOTS};
 

@@ -59,7 +59,8 @@ fn network_fault<F: Frame>(
     }
     packet.length = length as u32;
     packet.transport = (network + header_length) as u16;
-    if header_length == Ipv4Hdr::LEN && !frame.read::<[u16; 10]>(network).is_some_and(|words| checksum::is_valid_header(&words))
+    if header_length == Ipv4Hdr::LEN
+        && !frame.read::<[u16; 10]>(network).is_some_and(|words| checksum::is_valid_header(&words))
     {
         return Some(Reason::Malformed);
     }

@@ -1,0 +1,155 @@
+//! A frame at a TC hook: an skb. Its checksum may be unfinished (CHECKSUM_PARTIAL) and it may be a GSO packet, so edits go
+//! through the helpers that know (`bpf_l3_csum_replace`, `bpf_l4_csum_replace`).
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
+    cty::c_void,
+    helpers::generated::{bpf_check_mtu, bpf_redirect_neigh},
+    programs::TcContext,
+};
+
+use super::{Edit, Frame, Plain, TransportChecksum};
+use crate::{
+    abi::{Address4, Port},
+    pipeline::{Forward, Hook},
+};
+
+/// Bytes that must be in the linear area: Ethernet, the longest IPv4 header, a TCP header.
+const HEADERS: u32 = 14 + 60 + 20;
+
+/// An skb.
+pub struct TcFrame(TcContext);
+
+impl TcFrame {
+    /// The skb of this context. Pulls the headers into the linear area where the driver left them in pages.
+    #[inline(always)]
+    pub fn new(context: TcContext) -> Self {
+        let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
+        if context.data() + wanted as usize > context.data_end() {
+            // A failure shows as a packet that is too short.
+            let _ = context.pull_data(wanted);
+        }
+        Self(context)
+    }
+
+    /// The context, for logging.
+    #[inline(always)]
+    pub fn inner(&self) -> &TcContext {
+        &self.0
+    }
+
+    /// The packet mark.
+    #[inline(always)]
+    pub fn mark(&self) -> u32 {
+        // SAFETY: the kernel hands us a valid context.
+        unsafe { (*self.0.skb.skb).mark }
+    }
+
+    /// Sets the packet mark.
+    #[inline(always)]
+    pub fn set_mark(&self, mark: u32) {
+        self.0.set_mark(mark);
+    }
+
+    /// Index of the interface it came in by; 0 for the gateway's own packets.
+    #[inline(always)]
+    pub fn ingress_interface(&self) -> u32 {
+        // SAFETY: the kernel hands us a valid context.
+        unsafe { (*self.0.skb.skb).ingress_ifindex }
+    }
+
+    /// Sends it out of the interface; the kernel finds the route and resolves the neighbour. Returns the TC action.
+    #[inline(always)]
+    pub fn redirect(&self, interface: u32) -> i32 {
+        // SAFETY: no parameters are handed over.
+        unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
+    }
+
+    #[inline(always)]
+    fn l4_flags(transport: TransportChecksum, size: u64) -> u64 {
+        size | if transport.optional { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 }
+    }
+}
+
+impl Frame for TcFrame {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.0.len() as usize
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        // SAFETY: the kernel hands us a valid context.
+        let segments = unsafe { (*self.0.skb.skb).gso_segs };
+        if segments == 0 { 1 } else { segments }
+    }
+
+    #[inline(always)]
+    fn read<T: Plain>(&self, offset: usize) -> Option<T> {
+        let start = self.0.data() + offset;
+        if start + size_of::<T>() > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.
+        Some(unsafe { (start as *const T).read_unaligned() })
+    }
+}
+
+impl Edit for TcFrame {
+    #[inline(always)]
+    fn replace_address(
+        &mut self,
+        offset: usize,
+        header_sum: usize,
+        transport: Option<TransportChecksum>,
+        old: Address4,
+        new: Address4,
+    ) -> Option<()> {
+        let (from, to) = (u64::from(old.be32()), u64::from(new.be32()));
+        self.0.store(offset, &new.be32(), 0).ok()?;
+        self.0.l3_csum_replace(header_sum, from, to, 4).ok()?;
+        if let Some(transport) = transport {
+            let flags = Self::l4_flags(transport, 4) | u64::from(BPF_F_PSEUDO_HDR);
+            self.0.l4_csum_replace(transport.offset, from, to, flags).ok()?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
+        self.0.store(offset, &new.be16(), 0).ok()?;
+        let flags = Self::l4_flags(transport, 2);
+        self.0.l4_csum_replace(transport.offset, u64::from(old.be16()), u64::from(new.be16()), flags).ok()
+    }
+
+    #[inline(always)]
+    fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()> {
+        self.0.store(offset, &new, 0).ok()?;
+        self.0.l3_csum_replace(header_sum, u64::from(old), u64::from(new), 2).ok()
+    }
+}
+
+impl Hook for TcFrame {
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the kernel hands us a valid context.
+        unsafe { (*self.0.skb.skb).ifindex }
+    }
+}
+
+impl Forward for TcFrame {
+    #[inline(always)]
+    fn exceeds_mtu(&self, interface: u32) -> bool {
+        let mut length = 0;
+        // SAFETY: `length` lives through the call.
+        let result =
+            unsafe { bpf_check_mtu(self.context(), interface, &raw mut length, 0, u64::from(BPF_MTU_CHK_SEGS)) };
+        result != 0
+    }
+}

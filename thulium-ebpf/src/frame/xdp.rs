@@ -1,0 +1,51 @@
+//! A frame at an XDP hook. Its checksums are finished: XDP is not attached where they may not be (see `datapath.xdp`).
+
+use aya_ebpf::{EbpfContext as _, cty::c_void, programs::XdpContext};
+
+use super::{Frame, Plain};
+use crate::pipeline::Hook;
+
+/// A frame as the driver received it.
+pub struct XdpFrame(XdpContext);
+
+impl XdpFrame {
+    /// The frame of this context.
+    #[inline(always)]
+    pub fn new(context: XdpContext) -> Self {
+        Self(context)
+    }
+}
+
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.0.data_end() - self.0.data()
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn read<T: Plain>(&self, offset: usize) -> Option<T> {
+        let start = self.0.data() + offset;
+        if start + size_of::<T>() > self.0.data_end() {
+            return None;
+        }
+        // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.
+        Some(unsafe { (start as *const T).read_unaligned() })
+    }
+}
+
+impl Hook for XdpFrame {
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.0.ingress_ifindex() as u32
+    }
+}

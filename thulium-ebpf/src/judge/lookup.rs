@@ -1,0 +1,82 @@
+//! The vectors, looked up in the maps of a generation.
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+
+use super::{first, flows_to};
+use crate::{
+    abi::{Address4, ClientPrefix, GENERATIONS, Port, PortPrefix, Reason, RemotePrefix},
+    maps::{CLIENT_PREFIXES, FLOW_TABLES, PORT_PREFIXES, REMOTES},
+    parse::Packet,
+    pipeline::Moment,
+    verdict::Refusal,
+};
+
+/// Why a packet is admitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    /// The hosts that named its remote address, a bit each.
+    pub hosts: u64,
+    /// Slot of the flow that names it.
+    pub flow: u8,
+}
+
+/// The flow that a client's packet to the world belongs to.
+#[inline(always)]
+pub fn admit(moment: &Moment, packet: &Packet<Address4>) -> Result<Admission, Refusal> {
+    let hosts = hosts_of(moment, packet.destination);
+    let flows = client_flows(moment, packet.source);
+    match choose(moment, flows, hosts, packet.protocol, packet.destination_port) {
+        Some(flow) => Ok(Admission { hosts, flow }),
+        None => Err(Reason::NoFlow.into()),
+    }
+}
+
+/// The flow that a packet would belong to if a client had sent it: for packets whose source says no more who sent them.
+#[inline(always)]
+pub fn admit_any_client(moment: &Moment, packet: &Packet<Address4>) -> Option<u8> {
+    choose(moment, u64::MAX, hosts_of(moment, packet.destination), packet.protocol, packet.destination_port)
+}
+
+/// The flow by which the present generation admits a session that was opened for `hosts`. The remote's address is not
+/// looked up again: a session never depends on a name once it is admitted.
+#[inline(always)]
+pub fn readmit(moment: &Moment, client: Address4, hosts: u64, protocol: u8, remote_port: Port) -> Option<u8> {
+    choose(moment, client_flows(moment, client), hosts, protocol, remote_port)
+}
+
+/// True if the policy governs this client.
+#[inline(always)]
+pub fn is_client(moment: &Moment, address: Address4) -> bool {
+    client_flows(moment, address) != 0
+}
+
+#[inline(always)]
+fn choose(moment: &Moment, client: u64, hosts: u64, protocol: u8, remote_port: Port) -> Option<u8> {
+    let table = FLOW_TABLES.get(moment.generation % GENERATIONS)?;
+    let flows = client & port_flows(moment, protocol, remote_port);
+    if flows == 0 {
+        return None;
+    }
+    first(flows & flows_to(hosts, table), table)
+}
+
+#[inline(always)]
+fn client_flows(moment: &Moment, address: Address4) -> u64 {
+    let key = Key::new(64, ClientPrefix { generation: moment.generation, address });
+    CLIENT_PREFIXES.get(&key).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn port_flows(moment: &Moment, protocol: u8, port: Port) -> u64 {
+    let port = port.number().to_be_bytes();
+    let key = Key::new(56, PortPrefix { generation: moment.generation, protocol, port, pad: 0 });
+    PORT_PREFIXES.get(&key).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn hosts_of(moment: &Moment, address: Address4) -> u64 {
+    match REMOTES.get(&Key::new(64, RemotePrefix { pad: 0, address })) {
+        Some(remote) if remote.until > moment.now => remote.hosts,
+        _ => 0,
+    }
+}

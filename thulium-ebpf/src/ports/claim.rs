@@ -1,0 +1,196 @@
+//! Claiming, holding and giving back external ports.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use aya_ebpf::{
+    bindings::{
+        BPF_F_CURRENT_NETNS, BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
+        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+    },
+    helpers::generated::{bpf_get_prandom_u32, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release},
+};
+
+use super::{PROBES, candidate, may_keep};
+use crate::{
+    abi::{Address4, Endpoint, FlowEntry, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
+    maps::{MAPPINGS, PORTS, UPLINKS},
+    parse::{Packet, protocol},
+    pipeline::{Hook, Moment},
+};
+
+/// `EEXIST`, as the map helpers return it.
+const EXISTS: i32 = -17;
+
+/// The outcome of one try to claim a port.
+enum Claim {
+    Won,
+    Taken,
+    Full,
+}
+
+/// The external endpoint of the packet's client endpoint, held for one more session. The same for all its sessions,
+/// whatever their remote (RFC 4787 REQ-1).
+#[inline(never)]
+pub fn hold_mapping<H: Hook>(
+    frame: &H,
+    packet: &Packet<Address4>,
+    slot: u8,
+    moment: &Moment,
+) -> Result<Endpoint<Address4>, Reason> {
+    let uplink = UPLINKS.get(u32::from(slot)).ok_or(Reason::NoUplinkAddress)?;
+    let client = Endpoint::new(packet.source, packet.source_port);
+    let key = MappingKey { client, epoch: uplink.epoch, protocol: packet.protocol, uplink: slot, pad: 0 };
+    if let Some(external) = MAPPINGS.get_ptr(key) {
+        // SAFETY: a live map value of plain words.
+        let external = unsafe { *external };
+        if hold(&external, packet.protocol, &client) {
+            return Ok(external);
+        }
+        // Its last session ended this very moment: the mapping is made anew.
+        let _ = MAPPINGS.remove(key);
+    }
+    let external = claim(frame, packet, uplink, moment)?;
+    match MAPPINGS.insert(key, external, u64::from(BPF_NOEXIST)) {
+        Ok(()) => Ok(external),
+        Err(EXISTS) => {
+            // Another CPU was faster: its mapping is the client's.
+            give_back(&external, packet.protocol);
+            match MAPPINGS.get_ptr(key) {
+                // SAFETY: as above.
+                Some(winner) if hold(unsafe { &*winner }, packet.protocol, &client) => Ok(unsafe { *winner }),
+                _ => Err(Reason::PortsExhausted),
+            }
+        }
+        Err(_) => {
+            give_back(&external, packet.protocol);
+            Err(Reason::SessionsFull)
+        }
+    }
+}
+
+/// Counts one more session on an external endpoint that `client` owns. False if it does not own it, or not any more.
+#[inline(always)]
+fn hold(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Address4>) -> bool {
+    let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
+    let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
+    // SAFETY: a live map value; its counter is shared, hence atomic.
+    unsafe {
+        if (*owner).client != *client {
+            return false;
+        }
+        if atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, 1) > 0 {
+            return true;
+        }
+        // It fell to none before: whoever took the last one is about to remove it.
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, u64::MAX);
+    }
+    false
+}
+
+/// Claims an external port: the client's own if it may be kept and is free, else one of the range.
+#[inline(always)]
+fn claim<H: Hook>(
+    frame: &H,
+    packet: &Packet<Address4>,
+    uplink: &Uplink<Address4>,
+    moment: &Moment,
+) -> Result<Endpoint<Address4>, Reason> {
+    // SAFETY: no arguments, no failure.
+    let random = unsafe { bpf_get_prandom_u32() };
+    for attempt in 0..PROBES {
+        let port = if attempt > 0 {
+            candidate(packet.source_port, attempt, random, moment.settings)
+        } else if may_keep(packet.source_port, moment.settings) {
+            packet.source_port
+        } else {
+            continue;
+        };
+        match claim_port(frame, packet, uplink.address, port) {
+            Claim::Won => return Ok(Endpoint::new(uplink.address, port)),
+            Claim::Taken => {}
+            Claim::Full => return Err(Reason::SessionsFull),
+        }
+    }
+    Err(Reason::PortsExhausted)
+}
+
+#[inline(never)]
+fn claim_port<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, port: Port) -> Claim {
+    let key = PortKey { address, port, protocol: packet.protocol, pad: 0 };
+    let owner = PortOwner { client: Endpoint::new(packet.source, packet.source_port), sessions: 1 };
+    match PORTS.insert(key, owner, u64::from(BPF_NOEXIST)) {
+        Ok(()) => {}
+        Err(EXISTS) => return Claim::Taken,
+        Err(_) => return Claim::Full,
+    }
+    // Asked after the claim: for an instant a port of the host may be claimed, but it is never used.
+    let remote = Endpoint::new(packet.destination, packet.destination_port);
+    if host_owns(frame, packet.protocol, remote, Endpoint::new(address, port)) {
+        let _ = PORTS.remove(key);
+        return Claim::Taken;
+    }
+    Claim::Won
+}
+
+/// True if a socket of the gateway itself receives what `remote` sends to `local`.
+#[inline(never)]
+pub fn host_owns<H: Hook>(frame: &H, protocol: u8, remote: Endpoint<Address4>, local: Endpoint<Address4>) -> bool {
+    let mut tuple = bpf_sock_tuple {
+        __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
+            ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
+                saddr: remote.address.be32(),
+                daddr: local.address.be32(),
+                sport: remote.port.be16(),
+                dport: local.port.be16(),
+            },
+        },
+    };
+    let size = size_of::<bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1>() as u32;
+    let netns = BPF_F_CURRENT_NETNS as i64 as u64;
+    // SAFETY: the tuple lives through the call, and every socket that is found is released.
+    unsafe {
+        let socket = if protocol == protocol::TCP {
+            bpf_sk_lookup_tcp(frame.context(), &raw mut tuple, size, netns, 0)
+        } else {
+            bpf_sk_lookup_udp(frame.context(), &raw mut tuple, size, netns, 0)
+        };
+        if socket.is_null() {
+            return false;
+        }
+        bpf_sk_release(socket.cast());
+    }
+    true
+}
+
+/// True if a mapping owns the endpoint that a packet from the world is for.
+#[inline(always)]
+pub fn is_mapped(packet: &Packet<Address4>) -> bool {
+    let key = PortKey { address: packet.destination, port: packet.destination_port, protocol: packet.protocol, pad: 0 };
+    PORTS.get_ptr(key).is_some()
+}
+
+/// Gives back what a session held of its mapping; the last session's end frees port and mapping.
+#[inline(always)]
+pub fn release(key: &FlowKey<Address4>, entry: &FlowEntry<Address4>) {
+    if !give_back(&entry.rewrite, key.protocol) {
+        return;
+    }
+    let client = Endpoint::new(key.source, key.source_port);
+    let mapping = MappingKey { client, epoch: entry.epoch, protocol: key.protocol, uplink: entry.uplink, pad: 0 };
+    if let Some(external) = MAPPINGS.get_ptr(mapping) {
+        // SAFETY: a live map value of plain words.
+        if unsafe { *external } == entry.rewrite {
+            let _ = MAPPINGS.remove(mapping);
+        }
+    }
+}
+
+/// Takes one session off an external endpoint. True if that was the last one, and the port is free.
+#[inline(always)]
+fn give_back(external: &Endpoint<Address4>, protocol: u8) -> bool {
+    let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
+    let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
+    // SAFETY: a live map value; its counter is shared, hence atomic.
+    let before = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, u64::MAX) };
+    before == 1 && PORTS.remove(key).is_ok()
+}

@@ -1,0 +1,83 @@
+//! Where the kernel would send a packet.
+
+use aya_ebpf::{
+    bindings::{
+        BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Params,
+    },
+    helpers::generated::bpf_fib_lookup,
+};
+
+use crate::{
+    abi::{Address4, Role},
+    maps::INTERFACES,
+    pipeline::Hook,
+};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// The kernel's answer to "which way?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Out of an interface with this role of the policy.
+    By(Role),
+    /// Out of another interface, to the gateway itself, or nowhere.
+    Elsewhere,
+    /// The kernel does not say, because forwarding is switched off on the interface.
+    Unknown,
+}
+
+/// The way from `source` to `destination` for a packet that came in at this hook.
+#[inline(never)]
+pub fn way4<H: Hook>(frame: &H, source: Address4, destination: Address4) -> Way {
+    let mut params = zeroed(AF_INET, frame.interface());
+    params.__bindgen_anon_3.ipv4_src = source.be32();
+    params.__bindgen_anon_4.ipv4_dst = destination.be32();
+    ask(frame, &mut params)
+}
+
+/// The same for IPv6; addresses are the words as they stand in the packet.
+#[inline(never)]
+pub fn way6<H: Hook>(frame: &H, source: &[u32; 4], destination: &[u32; 4]) -> Way {
+    let mut params = zeroed(AF_INET6, frame.interface());
+    params.__bindgen_anon_3.ipv6_src = *source;
+    params.__bindgen_anon_4.ipv6_dst = *destination;
+    ask(frame, &mut params)
+}
+
+/// The role that the policy gives to an interface.
+#[inline(always)]
+pub fn role_of(interface: u32) -> Option<Role> {
+    match INTERFACES.get_ptr(interface) {
+        // SAFETY: a live map value of plain words.
+        Some(entry) => match unsafe { (*entry).role } {
+            role if role == Role::Lan as u32 => Some(Role::Lan),
+            role if role == Role::Uplink as u32 => Some(Role::Uplink),
+            _ => None,
+        },
+        None => None,
+    }
+}
+
+#[inline(always)]
+fn zeroed(family: u8, interface: u32) -> Params {
+    // SAFETY: a structure of integers; the kernel wants unused fields zero.
+    let mut params: Params = unsafe { core::mem::zeroed() };
+    params.family = family;
+    params.ifindex = interface;
+    params
+}
+
+#[inline(always)]
+fn ask<H: Hook>(frame: &H, params: &mut Params) -> Way {
+    // SAFETY: `params` lives through the call.
+    let answer = unsafe { bpf_fib_lookup(frame.context(), params, size_of::<Params>() as i32, 0) };
+    const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
+    const NO_NEIGHBOUR: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+    const FORWARDING_OFF: i64 = BPF_FIB_LKUP_RET_FWD_DISABLED as i64;
+    match answer {
+        SUCCESS | NO_NEIGHBOUR => role_of(params.ifindex).map_or(Way::Elsewhere, Way::By),
+        FORWARDING_OFF => Way::Unknown,
+        _ => Way::Elsewhere,
+    }
+}

@@ -1,0 +1,114 @@
+//! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
+
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+
+use super::{is_stale, lifetime, tcp};
+use crate::{
+    abi::{Address4, ClientKey, FlowEntry, FlowKey, Side, TcpState},
+    maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
+    parse::{Packet, protocol},
+    pipeline::Moment,
+    ports,
+};
+
+/// One direction of a live session.
+pub type Entry = *mut FlowEntry<Address4>;
+
+/// The live session that `key` belongs to.
+#[inline(always)]
+pub fn find(key: &FlowKey<Address4>, moment: &Moment) -> Option<Entry> {
+    let entry = FLOWS.get_ptr_mut(key)?;
+    if is_live(key, entry, moment) { Some(entry) } else { None }
+}
+
+/// False if the uplink's address is another by now, or neither direction has seen a packet for the session's lifetime.
+#[inline(always)]
+pub fn is_live(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> bool {
+    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    let entry = unsafe { &*entry };
+    let Some(uplink) = UPLINKS.get(u32::from(entry.uplink)) else { return false };
+    if uplink.epoch != entry.epoch {
+        return false;
+    }
+    let lifetime = lifetime(TcpState::from_number(entry.state), moment.settings);
+    if !is_stale(moment.now, entry.last_seen, lifetime) {
+        return true;
+    }
+    // Traffic in either direction refreshes the session: ask the pair before this one is called stale.
+    match FLOWS.get_ptr(key.pair(&entry.rewrite)) {
+        // SAFETY: as above.
+        Some(pair) => !is_stale(moment.now, unsafe { (*pair).last_seen }, lifetime),
+        None => false,
+    }
+}
+
+/// Counts a packet in its direction of the session, and takes TCP a step on.
+#[inline(always)]
+pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, segments: u32, moment: &Moment) {
+    // SAFETY: `entry` is a live map value; the counters are shared with other CPUs, hence atomic, the others are words.
+    unsafe {
+        (&raw mut (*entry).last_seen).write_volatile(moment.now);
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*entry).packets, u64::from(segments));
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*entry).bytes, u64::from(packet.length));
+    }
+    if packet.protocol == protocol::TCP {
+        step_tcp(key, entry, packet.tcp_flags);
+    }
+}
+
+#[inline(always)]
+fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
+    let side = if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink };
+    // SAFETY: as in `touch`.
+    let (state, rewrite) = unsafe { (TcpState::from_number((*entry).state), (*entry).rewrite) };
+    let next = tcp::next(state, side, flags);
+    if next == state {
+        return;
+    }
+    // SAFETY: as in `touch`.
+    unsafe { (&raw mut (*entry).state).write_volatile(next as u8) };
+    if let Some(pair) = FLOWS.get_ptr_mut(key.pair(&rewrite)) {
+        // SAFETY: as in `touch`.
+        unsafe { (&raw mut (*pair).state).write_volatile(next as u8) };
+    }
+}
+
+/// Ends a session, given its LAN-side key. Only one CPU can remove the entry, and that one gives back what the session held.
+#[inline(always)]
+pub fn end(key: &FlowKey<Address4>, entry: &FlowEntry<Address4>) {
+    if FLOWS.remove(key).is_err() {
+        return;
+    }
+    let _ = FLOWS.remove(key.pair(&entry.rewrite));
+    ports::release(key, entry);
+    leave_client(ClientKey { address: key.source });
+}
+
+/// Takes a session off the client's share.
+#[inline(always)]
+pub fn leave_client(key: ClientKey<Address4>) {
+    let Some(client) = CLIENTS.get_ptr_mut(key) else { return };
+    // SAFETY: `client` is a live map value, its counter is shared, hence atomic.
+    let before = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*client).sessions, u64::MAX) };
+    if before <= 1 {
+        let _ = CLIENTS.remove(key);
+    }
+}
+
+/// Looks at the next session in turn, and ends it if it is stale. False when there is none.
+///
+/// Every opening takes two steps, so that the table stays clean with the daemon dead; the daemon takes many.
+#[inline(never)]
+pub fn sweep(moment: &Moment) -> bool {
+    let Ok(Some(key)) = SWEEP.pop() else { return false };
+    let Some(entry) = FLOWS.get_ptr_mut(key) else { return true };
+    if is_live(&key, entry, moment) {
+        // The queue has room for every session and more; the key that would not fit stands there already.
+        let _ = SWEEP.push(key, 0);
+        return true;
+    }
+    // SAFETY: as in `is_live`.
+    let copy = unsafe { *entry };
+    end(&key, &copy);
+    true
+}

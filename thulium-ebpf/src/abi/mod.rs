@@ -17,7 +17,7 @@ pub use flow::{
 };
 pub use net::{Address4, Port};
 pub use policy::{
-    ClientPrefix, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, HostFlows, NO_SLOT, PolicyMode, PortPrefix, RemoteAddress,
+    ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, NO_SLOT, PolicyMode, PortPrefix, RemoteAddress,
     RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
@@ -44,7 +44,7 @@ pub const LAYOUT: u32 = {
         size_of::<PortPrefix>(),
         size_of::<RemotePrefix<Address4>>(),
         size_of::<RemoteAddress>(),
-        size_of::<HostFlows>(),
+        size_of::<FlowTable>(),
         size_of::<Settings>(),
         size_of::<SlotName>(),
         size_of::<Interface>(),

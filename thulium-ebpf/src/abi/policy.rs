@@ -56,12 +56,15 @@ pub struct RemoteAddress {
     pub until: u64,
 }
 
-/// Host slot → vector of the flows to that host.
+/// The flows of a generation. A flow's bit in the vectors is its rank in the policy, so that the lowest bit is the first
+/// match; counters and sessions know it by its slot, which stays the same across generations.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostFlows {
-    /// Indexed by host slot.
-    pub flows: [u64; HOST_SLOTS],
+pub struct FlowTable {
+    /// Host slot → vector of the flows to that host.
+    pub hosts: [u64; HOST_SLOTS],
+    /// A flow's rank, which is its bit → its slot, or [`NO_SLOT`].
+    pub slots: [u8; FLOW_SLOTS],
 }
 
 /// What is done with a packet that the policy does not admit. Fixed when the programs are loaded.
@@ -107,4 +110,22 @@ pub struct Settings {
 pub struct SlotName {
     /// UTF-8, zero-padded.
     pub name: [u8; 64],
+}
+
+impl SlotName {
+    /// A slot that was never used.
+    pub const FREE: Self = Self { name: [0; 64] };
+
+    /// A slot's name; of one longer than 64 bytes the beginning.
+    pub fn new(name: &str) -> Self {
+        let mut slot = Self::FREE;
+        slot.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        slot
+    }
+
+    /// The name; empty if the slot is free or holds no text.
+    pub fn as_str(&self) -> &str {
+        let length = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        core::str::from_utf8(&self.name[..length]).unwrap_or_default()
+    }
 }

@@ -1,6 +1,11 @@
 //! The policy as the rest of the program sees it: typed, checked, complete. Every default is filled in here.
 
-use std::{collections::BTreeSet, net::IpAddr, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -179,4 +184,33 @@ pub enum TcMode {
     Tcx,
     /// The clsact qdisc.
     Clsact,
+}
+
+impl Protocol {
+    /// IANA protocol number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}/{}", self.first, self.protocol)
+        } else {
+            write!(f, "{}-{}/{}", self.first, self.last, self.protocol)
+        }
+    }
 }

@@ -1,0 +1,44 @@
+//! Thulium's values: what a policy means where it says nothing. The engine itself knows nothing about Thulium.
+
+use std::time::Duration;
+
+use super::{DatapathPolicy, Flow, Host, Mode, PortRange, Protocol, Sessions, TcMode, Unmatched, XdpMode};
+
+pub(super) const MODE: Mode = Mode::Enforce;
+pub(super) const UNMATCHED: Unmatched = Unmatched::Drop;
+pub(super) const KEEP_OLD: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SESSIONS: Sessions = Sessions {
+    udp_idle: Duration::from_secs(300),
+    tcp_idle: Duration::from_secs(7440),
+    capacity: 262_144,
+    per_client: 2048,
+    new_per_client: 200,
+};
+pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: 0x3000_0000 };
+
+/// The tenant's server, and the STUN server that its browsers ask (T4).
+pub(super) fn hosts(system: &str) -> Vec<Host> {
+    let host = |name: &str, dns: String| Host {
+        name: name.to_owned(),
+        names: vec![dns],
+        addresses: Vec::new(),
+        keep_old: KEEP_OLD,
+    };
+    vec![host("thulium", format!("{system}.thulium.com")), host("stun", "stun.l.google.com".to_owned())]
+}
+
+/// T1 (web), T5 (sip), T3 and T6 (media), T4 (stun).
+pub(super) fn flows() -> Vec<Flow> {
+    let flow = |name: &str, host: &str, protocol, first, last| Flow {
+        name: name.to_owned(),
+        host: host.to_owned(),
+        ports: [PortRange { protocol, first, last }].into(),
+        tls_min: None,
+    };
+    vec![
+        flow("web", "thulium", Protocol::Tcp, 443, 443),
+        flow("sip", "thulium", Protocol::Udp, 15060, 15060),
+        flow("media", "thulium", Protocol::Udp, 16000, 20000),
+        flow("stun", "stun", Protocol::Udp, 19302, 19302),
+    ]
+}

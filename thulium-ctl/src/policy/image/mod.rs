@@ -1,0 +1,117 @@
+//! Model → image: what the datapath's maps hold for one generation. Pure.
+//!
+//! Each field of a packet gives the vector of the flows that it matches: client prefix, host, (protocol, port). The lowest bit
+//! of their AND is the packet's flow. A flow's bit is its rank in the policy; a host's bit is its slot, as an address
+//! keeps its hosts across generations.
+
+mod address;
+mod port;
+mod slot;
+
+use ipnet::Ipv4Net;
+use thulium_ebpf::abi::{
+    Address4, ClientPrefix, FLOW_SLOTS, FlowTable, HOST_SLOTS, NO_SLOT, PortPrefix, RemotePrefix, Settings,
+};
+
+pub use self::slot::Slots;
+use super::{Policy, Unmatched};
+
+/// An entry of a longest-prefix map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixEntry<D> {
+    /// Bits of `data` that are matched, the generation (or padding) at its front included.
+    pub prefix_len: u32,
+    /// Data of the key.
+    pub data: D,
+    /// A vector of flows by rank, or of hosts by slot.
+    pub vector: u64,
+}
+
+/// What the maps hold for one generation of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The generation that the keys carry.
+    pub generation: u32,
+    /// Client prefix → vector of flows.
+    pub clients: Vec<PrefixEntry<ClientPrefix<Address4>>>,
+    /// (protocol, port) → vector of flows.
+    pub ports: Vec<PrefixEntry<PortPrefix>>,
+    /// Host → vector of flows; rank of a flow → its slot.
+    pub flows: FlowTable,
+    /// Fixed addresses → vector of hosts, by slot. A prefix within another one carries the hosts of both.
+    pub addresses: Vec<PrefixEntry<RemotePrefix<Address4>>>,
+    /// Lifetimes and limits. The port ranges in it are zero: the datapath knows them.
+    pub settings: Settings,
+}
+
+/// A policy cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// A flow or a host has no slot: the slots were assigned for another policy, or there are more than 64.
+    NoSlot(String),
+}
+
+impl std::fmt::Display for ImageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::NoSlot(name) = self;
+        write!(f, "`{name}` has no slot in the datapath")
+    }
+}
+
+impl std::error::Error for ImageError {}
+
+/// Compiles `policy` for `clients` (IPv4 prefixes of those who are governed) as this generation.
+///
+/// # Errors
+/// `slots` lacks a flow or a host of the policy.
+pub fn compile(policy: &Policy, slots: &Slots, clients: &[Ipv4Net], generation: u32) -> Result<Image, ImageError> {
+    Ok(Image {
+        generation,
+        clients: client_prefixes(policy, clients, generation),
+        ports: port::prefixes(&policy.flows, generation),
+        flows: flow_table(policy, slots)?,
+        addresses: address::prefixes(&policy.hosts, slots)?,
+        settings: settings(policy),
+    })
+}
+
+/// Every client may open every flow.
+fn client_prefixes(policy: &Policy, clients: &[Ipv4Net], generation: u32) -> Vec<PrefixEntry<ClientPrefix<Address4>>> {
+    let vector = (0..policy.flows.len()).fold(0, |vector, rank| vector | 1 << rank);
+    let entry = |prefix: Ipv4Net| PrefixEntry {
+        prefix_len: u32::BITS + u32::from(prefix.prefix_len()),
+        data: ClientPrefix { generation, address: prefix.network().into() },
+        vector,
+    };
+    let mut prefixes = clients.iter().map(Ipv4Net::trunc).collect::<Vec<_>>();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    prefixes.into_iter().map(entry).collect()
+}
+
+fn flow_table(policy: &Policy, slots: &Slots) -> Result<FlowTable, ImageError> {
+    let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [NO_SLOT; FLOW_SLOTS] };
+    for (rank, flow) in policy.flows.iter().enumerate() {
+        let no_slot = |name: &str| ImageError::NoSlot(name.to_owned());
+        let host = slots.host(&flow.host).ok_or_else(|| no_slot(&flow.host))?;
+        let slot = slots.flow(&flow.name).ok_or_else(|| no_slot(&flow.name))?;
+        *table.slots.get_mut(rank).ok_or_else(|| no_slot(&flow.name))? = slot;
+        table.hosts[usize::from(host)] |= 1 << rank;
+    }
+    Ok(table)
+}
+
+fn settings(policy: &Policy) -> Settings {
+    let nanoseconds = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    Settings {
+        udp_idle: nanoseconds(policy.sessions.udp_idle),
+        tcp_idle: nanoseconds(policy.sessions.tcp_idle),
+        per_client: u64::from(policy.sessions.per_client),
+        session_cost: 1_000_000_000 / u64::from(policy.sessions.new_per_client.max(1)),
+        pass_unmatched: u32::from(policy.unmatched == Unmatched::Pass),
+        ..Settings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Slots: the numbers of flows and hosts, which stay the same across generations.
+
+use std::collections::HashSet;
+
+use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS, SlotName};
+
+use crate::policy::Policy;
+
+/// Who has which slot. Names that left the policy keep theirs, until no slot is left that was never used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// Names of flows by slot, for the datapath to keep.
+    pub flows: [SlotName; FLOW_SLOTS],
+    /// Names of hosts by slot, for the datapath to keep.
+    pub hosts: [SlotName; HOST_SLOTS],
+    /// Slots, a bit each, that went from a flow of the past to a new one: their counters begin anew.
+    pub reused_flows: u64,
+    /// The same for hosts: addresses and sessions that carry the bit belong to the old host.
+    pub reused_hosts: u64,
+}
+
+impl Slots {
+    /// Gives every flow and host of `policy` a slot: the one it had in the previous names (none at the first start), else
+    /// one that was never used, else one whose name left the policy.
+    pub fn assign(previous_flows: &[SlotName], previous_hosts: &[SlotName], policy: &Policy) -> Self {
+        let flows = policy.flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>();
+        let hosts = policy.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>();
+        let (flows, reused_flows) = assign(previous_flows, &flows);
+        let (hosts, reused_hosts) = assign(previous_hosts, &hosts);
+        Self { flows, hosts, reused_flows, reused_hosts }
+    }
+
+    /// The slot of a flow.
+    pub fn flow(&self, name: &str) -> Option<u8> {
+        find(&self.flows, name)
+    }
+
+    /// The slot of a host.
+    pub fn host(&self, name: &str) -> Option<u8> {
+        find(&self.hosts, name)
+    }
+}
+
+fn find(slots: &[SlotName], name: &str) -> Option<u8> {
+    let slot = slots.iter().position(|slot| slot.as_str() == name)?;
+    u8::try_from(slot).ok()
+}
+
+/// Names by slot, and the slots whose name was replaced. Names for which there is no slot are left out.
+fn assign<const N: usize>(previous: &[SlotName], names: &[&str]) -> ([SlotName; N], u64) {
+    let mut slots = [SlotName::FREE; N];
+    slots.iter_mut().zip(previous).for_each(|(slot, previous)| *slot = *previous);
+    let wanted = names.iter().copied().collect::<HashSet<_>>();
+    let mut reused = 0;
+    for name in names {
+        if find(&slots, name).is_some() {
+            continue;
+        }
+        let free = slots.iter().position(|slot| *slot == SlotName::FREE);
+        let left = || slots.iter().position(|slot| !wanted.contains(slot.as_str()));
+        let Some(slot) = free.or_else(left) else { continue };
+        if free.is_none() {
+            reused |= 1 << slot;
+        }
+        slots[slot] = SlotName::new(name);
+    }
+    (slots, reused)
+}

@@ -1,0 +1,51 @@
+//! `lan`: the office's side.
+
+use ipnet::Ipv4Net;
+
+use super::{address, name, value};
+use crate::policy::{
+    Lan,
+    error::Report,
+    section::{LAN, Section},
+    tree::Node,
+};
+
+/// Interfaces and client prefixes that a policy can have.
+const MAX_INTERFACES: usize = 32;
+const MAX_PREFIXES: usize = 256;
+
+const EXAMPLE: &str = "`lan: { interfaces: [eth1] }`";
+
+/// Reads `lan`.
+pub(super) fn lan(root: &Section<'_>, report: &mut Report) -> Option<Lan> {
+    let node = root.require("lan", "", &format!("write the interfaces of the office: {EXAMPLE}"), report)?;
+    let section = Section::open(node, "lan", LAN, EXAMPLE, report)?;
+    let help = "write the office's interfaces, such as `interfaces: [eth1]`";
+    let interfaces = section.require("interfaces", "lan", help, report);
+    let clients = section.get("clients").map(|node| clients(node, report));
+    let interfaces = value::list(interfaces?, "lan.interfaces", help, report, name::interface);
+    if interfaces.len() > MAX_INTERFACES {
+        report.error(section.place, format!("more than {MAX_INTERFACES} interfaces"), "name fewer interfaces");
+    }
+    if value::items(section.get("interfaces")?).is_empty() {
+        report.error(section.get("interfaces")?.place, "`lan.interfaces` is an empty list", help);
+    }
+    Some(Lan { interfaces, clients })
+}
+
+fn clients(node: &Node, report: &mut Report) -> Vec<Ipv4Net> {
+    let items = value::items(node);
+    let example = "192.168.20.0/24";
+    if items.is_empty() {
+        let help = "write their prefixes, or remove the line for the networks of the interfaces";
+        report.error(node.place, "`lan.clients` is an empty list: nobody would be governed", help);
+    }
+    if items.len() > MAX_PREFIXES {
+        let message = format!("`lan.clients` has {} prefixes, and a policy can have {MAX_PREFIXES}", items.len());
+        report.error(node.place, message, "write shorter prefixes");
+    }
+    let help = format!("write prefixes, such as [{example}]");
+    value::list(node, "lan.clients", &help, report, |word, place, report| {
+        address::prefix4(word, "lan.clients", example, place, report)
+    })
+}

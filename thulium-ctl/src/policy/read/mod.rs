@@ -1,0 +1,105 @@
+//! Tree → model: one file a section. Each reads on after an error, so that all errors of a file are told at once.
+
+mod address;
+mod datapath;
+mod flows;
+mod hosts;
+mod lan;
+mod name;
+mod port;
+mod reach;
+mod sessions;
+mod uplinks;
+mod value;
+
+use std::net::IpAddr;
+
+pub(super) use value::{items, show};
+
+use super::{
+    Mode, Policy, Unmatched, defaults,
+    error::{Errors, Report, quote},
+    section::{ROOT, Section},
+    source::{SMALLEST, Source},
+    tree::Node,
+};
+
+/// The policy of a file, checked and with its defaults.
+pub(super) fn policy(source: &Source) -> Result<Policy, Errors> {
+    let mut report = Report::default();
+    let policy = document(&source.root, &mut report);
+    let warnings = std::mem::take(&mut report.warnings);
+    match (policy, report.into_errors(&source.file, &source.text)) {
+        (_, Some(errors)) => Err(errors),
+        (Some(policy), None) => Ok(Policy { warnings, ..policy }),
+        // Every way to no policy reports an error.
+        (None, None) => Err(Errors::of_file(&source.file, "it is no policy", SMALLEST)),
+    }
+}
+
+fn document(root: &Node, report: &mut Report) -> Option<Policy> {
+    let section = Section::open(root, "", ROOT, "`system: acme` and the other keys, one a line", report)?;
+    if let Some(node) = section.get("version") {
+        version(node, report);
+    }
+    let system = section.require("system", "", "write the tenant's name, such as `system: acme`", report);
+    let system = system.and_then(|node| {
+        let word = value::text(node, "system", "write the tenant's name, such as acme", report)?;
+        name::system(word, node.place, report)
+    });
+    let mode = section
+        .get("mode")
+        .and_then(|node| value::choice(node, "mode", &[("enforce", Mode::Enforce), ("audit", Mode::Audit)], report));
+    let lan = lan::lan(&section, report);
+    let uplinks = uplinks::uplinks(&section, lan.as_ref(), report);
+    let mut hosts = hosts::hosts(section.get("hosts"), system.as_deref(), report);
+    let flows = flows::flows(section.get("flows"), &mut hosts, system.as_deref(), report);
+    use_of_hosts(&mut hosts, &flows, report);
+    let unmatched = section.get("unmatched").and_then(|node| {
+        value::choice(node, "unmatched", &[("drop", Unmatched::Drop), ("pass", Unmatched::Pass)], report)
+    });
+    let sessions = sessions::sessions(section.get("sessions"), report);
+    let resolvers = section.get("resolvers").map_or_else(Vec::new, |node| resolvers(node, report));
+    let datapath = datapath::datapath(section.get("datapath"), report);
+    Some(Policy {
+        system: system?,
+        mode: mode.unwrap_or(defaults::MODE),
+        lan: lan?,
+        uplinks,
+        hosts: hosts.list,
+        flows,
+        unmatched: unmatched.unwrap_or(defaults::UNMATCHED),
+        sessions,
+        resolvers,
+        datapath,
+        warnings: Vec::new(),
+    })
+}
+
+fn version(node: &Node, report: &mut Report) {
+    let Some(word) = value::text(node, "version", "write `version: 1`", report) else { return };
+    if word != "1" {
+        let message = format!("version {} of the policy language is not known", quote(word));
+        report.error(node.place, message, "write `version: 1`; a newer version needs a newer thulium-ctl");
+    }
+}
+
+/// Default hosts that no flow uses are not asked for; of the admin's own ones a warning tells.
+fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[super::Flow], report: &mut Report) {
+    let used = |name: &str| flows.iter().any(|flow| flow.host == name);
+    if flows.is_empty() {
+        report.warn("there is no flow: clients can open nothing");
+    }
+    if !hosts.given {
+        hosts.list.retain(|host| used(&host.name));
+        return;
+    }
+    for host in hosts.list.iter().filter(|host| !used(&host.name)) {
+        report.warn(format!("no flow leads to the host `{}`", host.name));
+    }
+}
+
+fn resolvers(node: &Node, report: &mut Report) -> Vec<IpAddr> {
+    let help = "write the addresses of resolvers, such as [192.0.2.53]";
+    value::list(node, "resolvers", help, report, address::resolver)
+}

@@ -1,0 +1,105 @@
+//! `uplinks`: the ways out.
+
+use std::collections::HashMap;
+
+use super::{address, name, value};
+use crate::policy::{
+    Lan, SourceNat, UplinkPolicy,
+    error::{Place, Report, quote, suggest},
+    section::{Section, UPLINK},
+    tree::{Kind, Node},
+};
+
+const EXAMPLE: &str = "a list: `- { interface: eth0 }`";
+
+/// Reads `uplinks`; none may share an interface with the LAN.
+pub(super) fn uplinks(root: &Section<'_>, lan: Option<&Lan>, report: &mut Report) -> Vec<UplinkPolicy> {
+    let help = "write the way out: `uplinks: [{ interface: eth0 }]`";
+    let Some(node) = root.require("uplinks", "", help, report) else { return Vec::new() };
+    let items = match &node.kind {
+        Kind::List(items) => items,
+        Kind::Refused => return Vec::new(),
+        _ => {
+            report.error(node.place, "`uplinks` must be a list", format!("write {EXAMPLE}"));
+            return Vec::new();
+        }
+    };
+    if items.is_empty() {
+        report.error(node.place, "`uplinks` is an empty list", help);
+    }
+    if let Some(second) = items.get(1) {
+        let help = "keep the first alone for now";
+        report.error(second.place, "not supported yet: more than one uplink", help);
+    }
+    let lan = lan.map(|lan| lan.interfaces.as_slice()).unwrap_or_default();
+    let mut reader = Reader { lan, report, names: HashMap::new(), interfaces: HashMap::new() };
+    items.iter().filter_map(|item| reader.uplink(item)).collect()
+}
+
+struct Reader<'a> {
+    lan: &'a [String],
+    report: &'a mut Report,
+    names: HashMap<String, Place>,
+    interfaces: HashMap<String, Place>,
+}
+
+impl Reader<'_> {
+    fn uplink(&mut self, node: &Node) -> Option<UplinkPolicy> {
+        let section = Section::open(node, "uplinks", UPLINK, "{ interface: eth0 }", self.report)?;
+        let help = "write its interface, such as `interface: eth0`";
+        let interface = section.require("interface", "uplinks", help, self.report);
+        let interface = interface.and_then(|node| self.interface(node));
+        let name = section.get("name").map(|node| self.name(node));
+        let source_nat = section.get("source_nat").map(|node| self.source_nat(node));
+        let interface = interface?;
+        let name = name.unwrap_or_else(|| Some(interface.clone()))?;
+        Some(UplinkPolicy { name, interface, source_nat: source_nat.unwrap_or(Some(SourceNat::Masquerade))? })
+    }
+
+    fn interface(&mut self, node: &Node) -> Option<String> {
+        let word = value::text(node, "interface", "write one interface name, such as eth0", self.report)?;
+        let interface = name::interface(word, node.place, self.report)?;
+        if self.lan.contains(&interface) {
+            let message = format!("{} is an interface of the LAN, too", quote(&interface));
+            self.report.error(node.place, message, "clients and the world need interfaces of their own");
+        }
+        if let Some(first) = self.interfaces.get(&interface) {
+            let message = format!("{} is an uplink already, in {first}", quote(&interface));
+            self.report.error(node.place, message, "name each interface once");
+        }
+        self.interfaces.entry(interface.clone()).or_insert(node.place);
+        Some(interface)
+    }
+
+    fn name(&mut self, node: &Node) -> Option<String> {
+        let word = value::text(node, "name", "write a name, such as isp-a", self.report)?;
+        let name = name::given(word, "uplink", node.place, self.report)?;
+        if let Some(first) = self.names.get(&name) {
+            let message = format!("a second uplink is called {}, the first in {first}", quote(&name));
+            self.report.error(node.place, message, "give each uplink a name of its own");
+        }
+        self.names.entry(name.clone()).or_insert(node.place);
+        Some(name)
+    }
+
+    fn source_nat(&mut self, node: &Node) -> Option<SourceNat> {
+        let help = "write masquerade, or the uplink's own address, such as 198.51.100.7";
+        let word = value::text(node, "source_nat", help, self.report)?;
+        match word {
+            "masquerade" => Some(SourceNat::Masquerade),
+            "none" => {
+                self.report.error(node.place, "not supported yet: `source_nat: none`", help);
+                None
+            }
+            _ if word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':') => {
+                address::address4(word, node.place, self.report).map(SourceNat::Address)
+            }
+            _ => {
+                let near =
+                    suggest(word, ["masquerade"]).map_or(help.to_owned(), |near| format!("did you mean `{near}`?"));
+                self.report.error(node.place, format!("{} is no value of `source_nat`", quote(word)), near);
+                None
+            }
+        }
+    }
+}

@@ -1,9 +1,15 @@
 //! The controller of thulium-ctl. Where to look:
 //!
 //! * [`policy`]: YAML → document → model → image. Pure; everything that can be wrong with a policy is found here.
+//! * [`names`]: the policy's host names, and the addresses they lead to.
+//! * [`observe`]: what the reading commands show. Pure functions from plain data to reports.
+//! * [`control`]: the daemon's socket, by which the reading commands ask it.
 //! * [`command`]: one file a verb.
 //! * [`exit`]: how a command fails, with its exit code and its remedy.
 
 pub mod command;
+pub mod control;
 pub mod exit;
+pub mod names;
+pub mod observe;
 pub mod policy;

@@ -1,5 +1,13 @@
 //! The command line: one file a verb.
 
+pub mod drops;
+pub mod flows;
+pub mod hosts;
+pub mod status;
+
+mod daemon;
+mod print;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};

@@ -1,0 +1,53 @@
+//! `flows`: live sessions.
+
+use std::{net::Ipv4Addr, process::ExitCode};
+
+use thulium_ebpf::abi::{Settings, TcpState};
+
+use super::{Options, print::print};
+use crate::{
+    exit::{Exit, Failure},
+    observe::{
+        Source,
+        flows::{Filter, Names, report},
+    },
+};
+
+/// Which sessions to show.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Arguments {
+    /// Only sessions of this client
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<Ipv4Addr>,
+    /// Only sessions of this flow of the policy
+    #[arg(long, value_name = "NAME")]
+    pub flow: Option<String>,
+}
+
+/// Prints the sessions that are live at `now` (`CLOCK_MONOTONIC`, nanoseconds); they are there whether or not a daemon runs.
+/// `lifetime` tells how long a session lives idle in a state, nanoseconds.
+///
+/// # Errors
+/// If the maps cannot be read, or there is no flow of that name.
+pub fn run(
+    options: &Options,
+    arguments: Arguments,
+    source: &impl Source,
+    now: u64,
+    lifetime: impl Fn(TcpState, &Settings) -> u64,
+) -> anyhow::Result<ExitCode> {
+    let (flows, hosts) = (source.flow_names()?, source.host_names()?);
+    if let Some(flow) = &arguments.flow
+        && !flows.values().any(|name| name == flow)
+    {
+        let known: Vec<&str> = flows.values().map(String::as_str).collect();
+        let remedy = format!("Flows: {}.", known.join(", "));
+        return Err(Failure::new(Exit::Usage, format!("the policy has no flow {flow:?}"), remedy).into());
+    }
+    let settings = source.settings()?;
+    let filter = Filter { client: arguments.client, flow: arguments.flow };
+    let names = Names { flows: &flows, hosts: &hosts };
+    let report = report(&source.flows()?, names, now, |state| lifetime(state, &settings), &filter);
+    print(&report, options.json)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! `status`: one screen.
+
+use std::{collections::HashMap, process::ExitCode};
+
+use thulium_ebpf::abi::{Address4, Uplink};
+
+use super::{
+    Options,
+    daemon::{PATIENCE, now, unexpected},
+    print::print,
+};
+use crate::{
+    control::{AskError, Reply, Request, ask, socket_path},
+    exit::Exit,
+    observe::{
+        Source, drops, interface_names,
+        status::{DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
+    },
+};
+
+/// Prints the state of the instance. `source`: its maps; `None`: it has no pins. The exit code is 0 if it is attached and a
+/// daemon serves it, 3 otherwise.
+///
+/// # Errors
+/// If the maps cannot be read.
+pub fn run(options: &Options, source: Option<&impl Source>) -> anyhow::Result<ExitCode> {
+    let mut daemon = ask_daemon(&options.instance);
+    let mut datapath = source.map(read).transpose()?;
+    if let (DaemonState::Serving(daemon), Some(datapath)) = (&mut daemon, &mut datapath) {
+        explain(datapath, daemon);
+    }
+    let report = report(Facts { instance: options.instance.clone(), datapath, daemon }, now());
+    print(&report, options.json)?;
+    Ok(if report.is_running() { ExitCode::SUCCESS } else { ExitCode::from(Exit::NotRunning as u8) })
+}
+
+fn ask_daemon(instance: &str) -> DaemonState {
+    match ask(&socket_path(instance), Request::Status, PATIENCE) {
+        Ok(Reply::Status(facts)) => DaemonState::Serving(facts),
+        Err(AskError::NoDaemon) => DaemonState::None,
+        Ok(_) => DaemonState::Broken(unexpected().to_string()),
+        Err(error) => DaemonState::Broken(error.to_string()),
+    }
+}
+
+fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
+    let interfaces = interface_names(&source.interfaces()?);
+    let counted = drops::report(&source.drops()?, &interfaces, &source.flow_names()?);
+    Ok(DatapathFacts {
+        mode: source.mode()?,
+        generation: source.generation()?,
+        interfaces: source.attachments()?,
+        uplinks: source.uplinks()?.iter().filter_map(|uplink| uplink_facts(uplink, &interfaces)).collect(),
+        sessions: SessionUse { used: source.sessions()?, capacity: source.capacity()? },
+        dropped: counted.total,
+        would_drop: counted.would_drop,
+    })
+}
+
+fn uplink_facts(uplink: &Uplink<Address4>, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
+    if uplink.interface == 0 {
+        return None;
+    }
+    let interface = interfaces.get(&uplink.interface).cloned().unwrap_or_else(|| format!("#{}", uplink.interface));
+    let address = (!uplink.address.is_unspecified()).then(|| uplink.address.into());
+    Some(UplinkFacts { name: interface.clone(), interface, address })
+}
+
+/// The kernel knows how each interface is attached, the daemon why, and what an uplink is called.
+fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
+    for told in std::mem::take(&mut daemon.interfaces) {
+        match datapath.interfaces.iter_mut().find(|interface| interface.name == told.name) {
+            Some(interface) if interface.why.is_empty() => interface.why = told.why,
+            _ => {}
+        }
+    }
+    for (interface, name) in std::mem::take(&mut daemon.uplinks) {
+        if let Some(uplink) = datapath.uplinks.iter_mut().find(|uplink| uplink.interface == interface) {
+            uplink.name = name;
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The daemon's socket: one JSON line asks, one JSON line answers.
+//!
+//! ```text
+//! → {"version":1,"request":"status"}
+//! ← {"version":1,"reply":{"status":{…}}}
+//! ```
+//!
+//! [`Endpoint`] makes sure that only one daemon serves an instance; [`ask`] is the commands' side.
+
+mod client;
+mod endpoint;
+mod message;
+mod server;
+
+use std::path::PathBuf;
+
+pub use client::{AskError, ask};
+pub use endpoint::{ClaimError, Endpoint};
+pub use message::{Reply, Request};
+
+/// The socket of an instance.
+pub fn socket_path(instance: &str) -> PathBuf {
+    PathBuf::from("/run/thulium-ctl").join(format!("{instance}.sock"))
+}
+
+#[cfg(test)]
+mod tests;

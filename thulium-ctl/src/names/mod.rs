@@ -1,0 +1,25 @@
+//! The policy's host names, and the addresses they lead to.
+//!
+//! * [`AddressBook`]: what is known of every name. Pure: time and answers are passed in.
+//! * [`Lookup`]: asks the resolvers for one name.
+//! * [`Resolver`]: asks for every name again and again, writes the answers into the book, keeps them on disk and publishes a
+//!   [`Snapshot`] whenever the book changed.
+//!
+//! Nothing is ever lost by a failure: a dead resolver, SERVFAIL, NXDOMAIN or an empty answer leaves the addresses as they
+//! are. An address that a good answer no longer names still admits new sessions for the host's `keep_old`.
+
+mod book;
+mod clock;
+mod lookup;
+mod report;
+mod resolver;
+mod schedule;
+mod state;
+
+pub use book::{AddressBook, Answer, Entry};
+pub use clock::Clock;
+pub use lookup::{Lookup, RecordType, Servers};
+pub use report::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
+pub use resolver::{FIRST_ROUND, Resolver, Snapshot};
+pub use schedule::Pace;
+pub use state::{SavedAddress, SavedNames};

@@ -1,0 +1,103 @@
+//! What is kept on disk of the names, so that a restart with DNS dead goes on working.
+
+use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+/// The addresses of every name, as they are kept on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedNames {
+    /// [`SavedNames::VERSION`].
+    pub version: u32,
+    /// By DNS name.
+    pub names: BTreeMap<String, Vec<SavedAddress>>,
+}
+
+/// An address that a name led to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// When an answer first named it; seconds since 1970.
+    pub first_seen: u64,
+    /// When an answer last named it; seconds since 1970.
+    pub last_seen: u64,
+    /// When it was found missing from an answer; seconds since 1970. `None`: the last good answer named it.
+    pub left: Option<u64>,
+}
+
+impl SavedNames {
+    /// Version of the file's format.
+    pub const VERSION: u32 = 1;
+
+    /// True if both have the same addresses in the same state; when they were last seen does not matter.
+    pub fn same_addresses(&self, other: &Self) -> bool {
+        let essence = |saved: &Self| -> Vec<(String, IpAddr, Option<u64>)> {
+            let names = saved.names.iter();
+            names.flat_map(|(name, all)| all.iter().map(|one| (name.clone(), one.address, one.left))).collect()
+        };
+        essence(self) == essence(other)
+    }
+
+    /// Reads the file. One that is not there is empty.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no such file, or has another version.
+    pub fn load(path: &Path) -> io::Result<Self> {
+        let text = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            other => other?,
+        };
+        let saved: Self = serde_json::from_slice(&text)?;
+        if saved.version != Self::VERSION {
+            return Err(io::Error::other(format!("it has version {}, not {}", saved.version, Self::VERSION)));
+        }
+        Ok(saved)
+    }
+
+    /// Writes the file whole or not at all, making its directory if needed.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn store(&self, path: &Path) -> io::Result<()> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let fresh = path.with_extension("new");
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        fs::write(&fresh, text)?;
+        fs::File::open(&fresh)?.sync_all()?;
+        fs::rename(&fresh, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_loaded() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("default/names.json");
+        assert_eq!(SavedNames::load(&path).unwrap(), SavedNames::default());
+        let address =
+            SavedAddress { address: "203.0.113.7".parse().unwrap(), first_seen: 1, last_seen: 2, left: Some(3) };
+        let saved = SavedNames { version: 1, names: [("a.test".to_owned(), vec![address])].into() };
+        saved.store(&path).unwrap();
+        saved.store(&path).unwrap();
+        assert_eq!(SavedNames::load(&path).unwrap(), saved);
+        let left_over = fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(left_over, 1, "only the file itself stays");
+    }
+
+    #[test]
+    fn a_file_of_another_version_or_none_of_ours_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("names.json");
+        for text in ["", "{", "[]", r#"{"version": 2, "names": {}}"#] {
+            fs::write(&path, text).unwrap();
+            assert!(SavedNames::load(&path).is_err(), "{text}");
+        }
+    }
+}

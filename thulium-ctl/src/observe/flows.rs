@@ -1,0 +1,228 @@
+//! Live sessions.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use serde::Serialize;
+use thulium_ebpf::abi::{Address4, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState};
+
+use super::{
+    Slots, VERSION,
+    drops::Sum,
+    quantity::{count, duration},
+    table::{Align, Table},
+};
+
+/// A directed entry of the flow table.
+pub type Half = (FlowKey<Address4>, FlowEntry<Address4>);
+
+/// Which sessions to show; both must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those of this client.
+    pub client: Option<Ipv4Addr>,
+    /// Those of this flow.
+    pub flow: Option<String>,
+}
+
+impl Filter {
+    fn admits(&self, session: &Session) -> bool {
+        self.client.is_none_or(|client| *session.client.ip() == client)
+            && self.flow.as_ref().is_none_or(|flow| session.flow.as_ref() == Some(flow))
+    }
+}
+
+/// Names by slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Of flows.
+    pub flows: &'a Slots,
+    /// Of hosts.
+    pub hosts: &'a Slots,
+}
+
+/// A session. Times are seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// The client's endpoint.
+    pub client: SocketAddrV4,
+    /// The endpoint that the world sees.
+    pub mapped: SocketAddrV4,
+    /// The server's endpoint.
+    pub remote: SocketAddrV4,
+    /// The hosts that the remote address belonged to when the session was opened.
+    pub hosts: Vec<String>,
+    /// The flow that admits it.
+    pub flow: Option<String>,
+    /// `udp` or `tcp`.
+    pub protocol: &'static str,
+    /// TCP: the state of the connection. UDP: `one-way` until a reply comes, then `two-way`.
+    pub state: &'static str,
+    /// From the client.
+    pub out: Sum,
+    /// To the client.
+    #[serde(rename = "in")]
+    pub inward: Sum,
+    /// Since the opening.
+    pub age: u64,
+    /// Since the last packet in either direction.
+    pub idle: u64,
+    /// Until it ends if no packet comes.
+    pub remaining: u64,
+    /// Generation of the policy that last admitted it.
+    pub generation: u32,
+}
+
+/// All sessions that were asked for, by client, then by flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The sessions.
+    pub sessions: Vec<Session>,
+}
+
+/// Joins the directed entries to sessions and leaves out those that have ended by `now` (`CLOCK_MONOTONIC`, nanoseconds).
+/// `lifetime` tells how long a session lives idle in a state, nanoseconds.
+pub fn report(
+    halves: &[Half],
+    names: Names<'_>,
+    now: u64,
+    lifetime: impl Fn(TcpState) -> u64,
+    filter: &Filter,
+) -> Report {
+    let table: HashMap<FlowKey<Address4>, &FlowEntry<Address4>> =
+        halves.iter().map(|(key, entry)| (*key, entry)).collect();
+    let pairs = halves.iter().filter_map(|(key, entry)| pair(key, entry, &table));
+    let sessions = pairs.filter_map(|pair| session(&pair, names, now, &lifetime));
+    let mut sessions: Vec<Session> = sessions.filter(|session| filter.admits(session)).collect();
+    sessions.sort_by(|a, b| {
+        let place =
+            |session: &Session| (*session.client.ip(), session.flow.clone(), session.client.port(), session.remote);
+        place(a).cmp(&place(b))
+    });
+    Report { version: VERSION, sessions }
+}
+
+/// Both directions of a session. One of them can be missing for a moment, while the pair is being filled or swept.
+struct Pair<'a> {
+    /// The key of the direction from the client.
+    key: FlowKey<Address4>,
+    mapped: Endpoint<Address4>,
+    out: Option<&'a FlowEntry<Address4>>,
+    inward: Option<&'a FlowEntry<Address4>>,
+}
+
+/// The pair that a half belongs to; `None` for an inward half whose outward half is there, so that each session comes once.
+fn pair<'a>(
+    key: &FlowKey<Address4>,
+    entry: &'a FlowEntry<Address4>,
+    table: &HashMap<FlowKey<Address4>, &'a FlowEntry<Address4>>,
+) -> Option<Pair<'a>> {
+    let other = key.pair(&entry.rewrite);
+    let partner = table.get(&other).copied();
+    if key.side == Side::Lan as u8 {
+        return Some(Pair { key: *key, mapped: entry.rewrite, out: Some(entry), inward: partner });
+    }
+    let mapped = Endpoint::new(key.destination, key.destination_port);
+    partner.is_none().then_some(Pair { key: other, mapped, out: None, inward: Some(entry) })
+}
+
+fn session(pair: &Pair<'_>, names: Names<'_>, now: u64, lifetime: impl Fn(TcpState) -> u64) -> Option<Session> {
+    let halves = || pair.out.into_iter().chain(pair.inward);
+    let first = halves().next()?;
+    let state = TcpState::from_number(first.state);
+    let idle = now.saturating_sub(halves().map(|half| half.last_seen).max()?);
+    let remaining = lifetime(state).checked_sub(idle).filter(|left| *left > 0)?;
+    let (out, inward) = (sum(pair.out), sum(pair.inward));
+    let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs();
+    Some(Session {
+        client: socket(pair.key.source, pair.key.source_port),
+        mapped: socket(pair.mapped.address, pair.mapped.port),
+        remote: socket(pair.key.destination, pair.key.destination_port),
+        hosts: names_of(first.hosts, names.hosts),
+        flow: (first.flow != NO_SLOT).then(|| name_of(first.flow, names.flows)),
+        protocol: if pair.key.protocol == 6 { "tcp" } else { "udp" },
+        state: state_name(state, inward.packets > 0),
+        out,
+        inward,
+        age: seconds(now.saturating_sub(halves().map(|half| half.opened).min()?)),
+        idle: seconds(idle),
+        remaining: seconds(remaining),
+        generation: first.generation,
+    })
+}
+
+fn socket(address: Address4, port: Port) -> SocketAddrV4 {
+    SocketAddrV4::new(address.into(), port.number())
+}
+
+fn sum(half: Option<&FlowEntry<Address4>>) -> Sum {
+    half.map_or(Sum::default(), |half| Sum { packets: half.packets, bytes: half.bytes })
+}
+
+fn name_of(slot: u8, names: &Slots) -> String {
+    names.get(&slot).cloned().unwrap_or_else(|| format!("#{slot}"))
+}
+
+fn names_of(slots: u64, names: &Slots) -> Vec<String> {
+    (0..64).filter(|slot| slots >> slot & 1 == 1).map(|slot| name_of(slot, names)).collect()
+}
+
+fn state_name(state: TcpState, answered: bool) -> &'static str {
+    match state {
+        TcpState::None if answered => "two-way",
+        TcpState::None => "one-way",
+        TcpState::SynSent => "syn-sent",
+        TcpState::SynReceived => "syn-received",
+        TcpState::Established => "established",
+        TcpState::FinClient => "fin-client",
+        TcpState::FinServer => "fin-server",
+        TcpState::Closing => "closing",
+        TcpState::Reset => "reset",
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sessions.is_empty() {
+            return writeln!(f, "No live sessions.");
+        }
+        let mut table = Table::new([
+            ("CLIENT", Align::Left),
+            ("MAPPED", Align::Left),
+            ("REMOTE", Align::Left),
+            ("FLOW", Align::Left),
+            ("STATE", Align::Left),
+            ("OUT", Align::Right),
+            ("IN", Align::Right),
+            ("ENDS IN", Align::Right),
+        ]);
+        for session in &self.sessions {
+            table.push(cells(session));
+        }
+        write!(f, "{table}")?;
+        writeln!(f, "\n{}. OUT and IN are packets.", count(self.sessions.len() as u64, "session"))
+    }
+}
+
+/// The columns of the text; what is too much for a terminal's width is in the JSON.
+fn cells(session: &Session) -> [String; 8] {
+    [
+        session.client.to_string(),
+        session.mapped.to_string(),
+        format!("{}/{}", session.remote, session.protocol),
+        session.flow.clone().unwrap_or_else(|| "-".to_owned()),
+        session.state.to_owned(),
+        session.out.packets.to_string(),
+        session.inward.packets.to_string(),
+        duration(Duration::from_secs(session.remaining)),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

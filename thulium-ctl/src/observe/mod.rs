@@ -1,0 +1,18 @@
+//! What the reading commands show: pure functions from plain data to reports.
+//!
+//! A report is `Serialize` (the JSON, with a `version`) and `Display` (the text). [`Source`] is where the data of an attached
+//! datapath comes from; the daemon's own part comes over its socket (see [`crate::control`]).
+
+pub mod drops;
+pub mod flows;
+pub mod hosts;
+pub mod status;
+
+mod quantity;
+mod source;
+mod table;
+
+pub use source::{Slots, Source, interface_names, slot_names};
+
+/// Version of the JSON of every report.
+pub const VERSION: u32 = 1;

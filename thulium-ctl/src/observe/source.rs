@@ -1,0 +1,65 @@
+//! Where the data of an attached datapath comes from.
+
+use std::collections::{BTreeMap, HashMap};
+
+use thulium_ebpf::abi::{Address4, Counter, DropKey, FlowEntry, FlowKey, Interface, Settings, SlotName, Uplink};
+
+use super::status::{Attachment, Mode};
+
+/// Names by slot.
+pub type Slots = BTreeMap<u8, String>;
+
+/// The maps of an attached datapath, read-only. It needs no daemon.
+pub trait Source {
+    /// The drop counters, summed over CPUs.
+    ///
+    /// # Errors
+    /// If the kernel refuses; so for all of these.
+    fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>>;
+    /// Every directed entry of the flow table, in any order, stale ones included.
+    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>>;
+    /// Live and stale sessions in the flow table, that is half its entries; cheaper than [`Source::flows`] if possible.
+    fn sessions(&self) -> anyhow::Result<u64> {
+        Ok(self.flows()?.len().div_ceil(2) as u64)
+    }
+    /// Sessions that the flow table has room for.
+    fn capacity(&self) -> anyhow::Result<u64>;
+    /// The interfaces that are or were attached, by index.
+    fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>>;
+    /// How each interface of the policy is attached; empty: none is.
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>>;
+    /// Names of flows by slot.
+    fn flow_names(&self) -> anyhow::Result<Slots>;
+    /// Names of hosts by slot.
+    fn host_names(&self) -> anyhow::Result<Slots>;
+    /// Settings of the generation in force.
+    fn settings(&self) -> anyhow::Result<Settings>;
+    /// Uplinks by slot; unused slots have interface 0.
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>>;
+    /// Number of the generation in force.
+    fn generation(&self) -> anyhow::Result<u32>;
+    /// What the loaded programs do with refused packets; `None`: it cannot be told.
+    fn mode(&self) -> anyhow::Result<Option<Mode>>;
+}
+
+/// The names of a slot table; free slots are left out.
+pub fn slot_names(table: &[SlotName]) -> Slots {
+    let named = table.iter().enumerate().filter_map(|(slot, name)| Some((u8::try_from(slot).ok()?, text(&name.name)?)));
+    named.collect()
+}
+
+/// An interface's name.
+pub(super) fn interface_name(interface: &Interface) -> Option<String> {
+    text(&interface.name)
+}
+
+/// Interface names by index.
+pub fn interface_names(interfaces: &HashMap<u32, Interface>) -> HashMap<u32, String> {
+    interfaces.iter().filter_map(|(index, interface)| Some((*index, interface_name(interface)?))).collect()
+}
+
+/// Zero-padded UTF-8; `None` if it is empty.
+fn text(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    (end > 0).then(|| String::from_utf8_lossy(&bytes[..end]).into_owned())
+}

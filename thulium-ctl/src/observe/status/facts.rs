@@ -1,0 +1,215 @@
+//! What `status` is judged from.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::observe::drops::Sum;
+use crate::{
+    names::{AddressState, HostReport},
+    policy,
+};
+
+/// Everything that is known of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its name.
+    pub instance: String,
+    /// What the kernel holds; `None`: there are no pins of it.
+    pub datapath: Option<DatapathFacts>,
+    /// The process that serves it.
+    pub daemon: DaemonState,
+}
+
+/// What became of asking the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DaemonState {
+    /// It answered.
+    Serving(Box<DaemonFacts>),
+    /// There is none.
+    None,
+    /// There is one, but it did not answer: why.
+    Broken(String),
+}
+
+/// What a refused packet meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is refused.
+    Enforce,
+    /// It is counted, and left to the kernel.
+    Audit,
+}
+
+impl From<policy::Mode> for Mode {
+    fn from(mode: policy::Mode) -> Self {
+        match mode {
+            policy::Mode::Enforce => Self::Enforce,
+            policy::Mode::Audit => Self::Audit,
+        }
+    }
+}
+
+/// What the daemon says of itself, over its socket. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonFacts {
+    /// Its process.
+    pub pid: u32,
+    /// When it became ready.
+    pub since: u64,
+    /// Version of thulium-ctl.
+    pub release: String,
+    /// The policy's file.
+    pub policy: PathBuf,
+    /// The policy's `system`.
+    pub system: String,
+    /// The policy's mode.
+    pub mode: Mode,
+    /// How it attached each interface, and why so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<Attachment>,
+    /// Interfaces of the uplinks, and the uplinks' names in the policy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplinks: BTreeMap<String, String>,
+    /// Names that do not resolve.
+    pub unresolved: Vec<TroubledName>,
+    /// The policy's warnings, and what went wrong since.
+    pub warnings: Vec<Warning>,
+}
+
+/// How an interface is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The interface's name.
+    pub name: String,
+    /// What it is to the gateway.
+    pub role: Role,
+    /// The hook of its TC programs.
+    pub tc: Hook,
+    /// The hook of its XDP program.
+    pub xdp: Hook,
+    /// Why it is attached so, for example why XDP is off; may be empty.
+    pub why: String,
+}
+
+/// What an interface is to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Clients are behind it.
+    Lan,
+    /// The world is behind it.
+    Uplink,
+}
+
+/// Where a program is hooked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hook {
+    /// TCX (Linux 6.6).
+    Tcx,
+    /// The clsact qdisc.
+    Clsact,
+    /// XDP in the driver.
+    Native,
+    /// Nowhere.
+    None,
+}
+
+/// A name of the policy that does not resolve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubledName {
+    /// The name.
+    pub name: String,
+    /// The host it belongs to.
+    pub host: String,
+    /// Why it does not resolve.
+    pub why: String,
+    /// Since when; seconds since 1970.
+    pub since: u64,
+    /// Addresses that the host still has: with none, nothing can be opened to it.
+    pub addresses: u64,
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// One sentence.
+    pub what: String,
+    /// What to do; may be empty.
+    pub remedy: String,
+}
+
+impl Warning {
+    /// A warning.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// What the kernel holds of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatapathFacts {
+    /// What refused packets meet; `None`: it cannot be told without the daemon.
+    pub mode: Option<Mode>,
+    /// Generation of the policy in force.
+    pub generation: u32,
+    /// Its interfaces.
+    pub interfaces: Vec<Attachment>,
+    /// Its uplinks.
+    pub uplinks: Vec<UplinkFacts>,
+    /// Sessions.
+    pub sessions: SessionUse,
+    /// What was refused.
+    pub dropped: Sum,
+    /// What audit mode would have refused.
+    pub would_drop: Sum,
+}
+
+impl DatapathFacts {
+    /// True if there are interfaces, and the programs are on each of them.
+    pub fn is_attached(&self) -> bool {
+        !self.interfaces.is_empty() && self.detached().next().is_none()
+    }
+
+    /// The interfaces that the TC programs are not on.
+    pub fn detached(&self) -> impl Iterator<Item = &Attachment> {
+        self.interfaces.iter().filter(|interface| interface.tc == Hook::None)
+    }
+}
+
+/// An uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UplinkFacts {
+    /// Its name in the policy, or its interface's.
+    pub name: String,
+    /// Its interface.
+    pub interface: String,
+    /// The address that its sessions are translated to.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// How full the flow table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SessionUse {
+    /// Sessions in it, those included that ended but are not swept yet.
+    pub used: u64,
+    /// Sessions that it has room for.
+    pub capacity: u64,
+}
+
+/// The names that do not resolve, with their hosts.
+pub fn unresolved(hosts: &[HostReport]) -> Vec<TroubledName> {
+    let all = hosts.iter().flat_map(|host| host.names.iter().map(move |name| (host, name)));
+    let troubled = all.filter_map(|(host, name)| {
+        Some(TroubledName {
+            name: name.name.clone(),
+            host: host.name.clone(),
+            why: name.why.clone()?,
+            since: name.since.unwrap_or_default(),
+            addresses: host.addresses.iter().filter(|address| address.state != AddressState::Expired).count() as u64,
+        })
+    });
+    troubled.collect()
+}

@@ -1,0 +1,114 @@
+//! The screen.
+
+use std::fmt;
+
+use super::{
+    Report,
+    facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role},
+    verdict::Verdict,
+};
+use crate::observe::quantity::{ago, bytes, count};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headline(f)?;
+        writeln!(f)?;
+        line(f, "instance", &self.instance)?;
+        match (&self.daemon.facts, &self.daemon.trouble) {
+            (Some(daemon), _) => daemon_lines(daemon, self.daemon.now, f)?,
+            (None, Some(trouble)) => line(f, "daemon", trouble)?,
+            (None, None) => line(f, "daemon", "none")?,
+        }
+        match &self.datapath.facts {
+            Some(datapath) => self.datapath_lines(datapath, f)?,
+            None => line(f, "datapath", "none")?,
+        }
+        for warning in &self.warnings {
+            writeln!(f, "\n! {}", warning.what)?;
+            if !warning.remedy.is_empty() {
+                writeln!(f, "  {}", warning.remedy)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    /// The verdict, and what to do next.
+    fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verdict, next) = match self.verdict {
+            Verdict::Enforcing => ("ENFORCING", ""),
+            Verdict::Audit => ("AUDIT: nothing is refused, only counted", ""),
+            Verdict::Unserved => ("ATTACHED, but no daemon serves it", UNSERVED),
+            Verdict::PartlyAttached => ("PARTLY ATTACHED", PARTLY),
+            Verdict::NotAttached => ("NOT ATTACHED, though a daemon runs", NOT_ATTACHED),
+            Verdict::NotRunning => ("NOT RUNNING", NOT_RUNNING),
+        };
+        match self.warnings.len() as u64 {
+            0 => writeln!(f, "{verdict}")?,
+            number => writeln!(f, "{verdict} · {}", count(number, "warning"))?,
+        }
+        if next.is_empty() { Ok(()) } else { writeln!(f, "  {next}") }
+    }
+
+    fn datapath_lines(&self, datapath: &DatapathFacts, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = datapath.mode.or(self.daemon.facts.as_ref().map(|daemon| daemon.mode));
+        let mode = match mode {
+            Some(Mode::Enforce) => "enforce",
+            Some(Mode::Audit) => "audit",
+            None => "unknown",
+        };
+        line(f, "mode", &format!("{mode}, policy generation {}", datapath.generation))?;
+        for (index, interface) in datapath.interfaces.iter().enumerate() {
+            line(f, if index == 0 { "interfaces" } else { "" }, &attachment(interface))?;
+        }
+        for (index, uplink) in datapath.uplinks.iter().enumerate() {
+            let address = uplink.address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
+            let text = format!("{} on {}: {address}", uplink.name, uplink.interface);
+            line(f, if index == 0 { "uplinks" } else { "" }, &text)?;
+        }
+        line(f, "sessions", &format!("{} of {}", datapath.sessions.used, datapath.sessions.capacity))?;
+        let refused = datapath.dropped;
+        line(f, "refused", &format!("{}, {}", count(refused.packets, "packet"), bytes(refused.bytes)))?;
+        if datapath.would_drop.packets > 0 {
+            let would = datapath.would_drop;
+            line(f, "would drop", &format!("{}, {}", count(would.packets, "packet"), bytes(would.bytes)))?;
+        }
+        Ok(())
+    }
+}
+
+const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and counters no longer watched. \
+                        Start it again:\n  `systemctl restart thulium-ctl`, or `thulium-ctl run --policy FILE`.";
+const PARTLY: &str = "Traffic of the interfaces below that are not attached is not governed.";
+const NOT_ATTACHED: &str = "It is starting or stopping, or it failed: `journalctl -u thulium-ctl` says which.";
+const NOT_RUNNING: &str = "Nothing is enforced and nothing is translated. Start it: `systemctl start thulium-ctl`,\n  \
+                           or `thulium-ctl run --policy FILE`.";
+
+fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+    writeln!(f, "{label:<12}{text}")
+}
+
+fn daemon_lines(daemon: &DaemonFacts, now: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let DaemonFacts { pid, release, since, .. } = daemon;
+    line(f, "daemon", &format!("process {pid}, version {release}, ready {}", ago(*since, now)))?;
+    line(f, "policy", &format!("{}, system {}", daemon.policy.display(), daemon.system))
+}
+
+fn attachment(interface: &Attachment) -> String {
+    let role = match interface.role {
+        Role::Lan => "LAN",
+        Role::Uplink => "uplink",
+    };
+    let why = if interface.why.is_empty() { String::new() } else { format!(" ({})", interface.why) };
+    format!("{} ({role}): TC {}, XDP {}{why}", interface.name, hook(interface.tc), hook(interface.xdp))
+}
+
+fn hook(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Tcx => "tcx",
+        Hook::Clsact => "clsact",
+        Hook::Native => "native",
+        Hook::None => "off",
+    }
+}

@@ -5,10 +5,12 @@
 //! * [`observe`]: what the reading commands show. Pure functions from plain data to reports.
 //! * [`control`]: the daemon's socket, by which the reading commands ask it.
 //! * [`command`]: one file a verb.
+//! * [`datapath`]: load, attach, pin, publish.
 //! * [`exit`]: how a command fails, with its exit code and its remedy.
 
 pub mod command;
 pub mod control;
+pub mod datapath;
 pub mod exit;
 pub mod names;
 pub mod observe;

@@ -1,3 +1,60 @@
-//! Setup, build, test, demo and package.
+//! Setup, build, test, demo and package of thulium-ctl: `cargo xtask help`.
+//!
+//! * [`verb`]: one file a verb.
+//! * [`toolchain`]: which compiler and linker make the eBPF object; what is missing for that.
+//! * [`apt`]: Debian packages; [`peers`]: those that tests and demo talk to.
+//! * [`step`]: runs a command with its output in a log; [`environment`]: what such a command must not inherit.
 
-fn main() {}
+mod apt;
+mod environment;
+mod peers;
+mod step;
+mod toolchain;
+mod verb;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Setup, build, test, demo and package of thulium-ctl.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Finds the compiler and linker for the eBPF object, and installs what is missing
+    Setup,
+    /// Builds target/release/thulium-ctl with the eBPF object inside
+    Build,
+    /// Checks formatting, lints and documentation, then runs all tests; those in network namespaces need root
+    Test {
+        /// Passed to the test runner, a part of a test's name for example; formatting, lints and documentation are then left out
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Shows a gateway at work in network namespaces; needs root
+    Demo {
+        /// Leaves out the step that waits for over 50 s of silence
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Makes target/debian/thulium-ctl_….deb
+    Package {
+        /// Installs, uses and removes the package in a clean Debian root below target/ as well; needs root
+        #[arg(long)]
+        test: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Setup => verb::setup::run().map(drop),
+        Verb::Build => verb::build::run(),
+        Verb::Test { arguments } => verb::test::run(&arguments),
+        Verb::Demo { quick } => verb::demo::run(quick),
+        Verb::Package { test } => verb::package::run(test),
+    }
+}

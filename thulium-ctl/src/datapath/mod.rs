@@ -1,0 +1,3 @@
+//! The datapath: load, attach, pin, publish.
+
+pub mod object;

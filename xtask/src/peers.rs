@@ -1,0 +1,30 @@
+//! The programs that tests and demo talk to or look with.
+
+use anyhow::Result;
+
+use crate::apt;
+
+/// Debian package, and what it is for.
+const PEERS: &[(&str, &str)] = &[
+    ("coturn", "a STUN server, and its client turnutils_stunclient"),
+    ("curl", "an HTTPS client"),
+    ("dnsmasq-base", "a DNS server whose answers a test chooses"),
+    ("ethtool", "offloads of an interface, on and off"),
+    ("iperf3", "bulk TCP and UDP through the gateway"),
+    ("iproute2", "namespaces, links, addresses, routes; ss"),
+    ("nftables", "the gateway's own firewall and NAT"),
+    ("openssl", "TLS servers and clients, certificates"),
+    ("procps", "sysctl"),
+    ("sip-tester", "sipp: SIP calls with RTP"),
+    ("tcpdump", "what really went over a link"),
+];
+
+/// Installs the peers that are missing. None of them is left running as a service.
+///
+/// # Errors
+/// If something is missing and cannot be installed.
+pub(crate) fn install() -> Result<()> {
+    let _masked = apt::Masked::before_installing("coturn", "coturn.service");
+    let packages: Vec<&str> = PEERS.iter().map(|(package, _)| *package).collect();
+    apt::install(&packages)
+}

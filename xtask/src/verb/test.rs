@@ -1,0 +1,79 @@
+//! `cargo xtask test`: formatting, lints, documentation, tests on the host, tests in network namespaces.
+
+use std::{env, os::unix::process::CommandExt, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use super::{build, setup};
+use crate::{step::step, toolchain, workspace};
+
+/// Checks and tests everything. The tests in network namespaces come last, and nothing is printed after their summary.
+///
+/// # Errors
+/// If anything fails, and in CI without root.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let root = workspace::is_root();
+    if !root && env::var_os("CI").is_some() {
+        bail!("the tests in network namespaces need root");
+    }
+    let toolchain = if root { setup::run()? } else { toolchain::ready()? };
+    build::run()?;
+    if arguments.is_empty() {
+        checks(&toolchain)?;
+    } else {
+        eprintln!("Only tests: formatting, lints and documentation are checked without arguments");
+    }
+    step("Building the tests", &mut cargo_test(&["--workspace", "--no-run"], &[]))?;
+    let host = cargo_test(&["--no-fail-fast"], arguments).status().context("cannot start cargo")?;
+    if !host.success() {
+        bail!("tests on the host failed");
+    }
+    if !root {
+        eprintln!(
+            "Not run: the tests in network namespaces. They need root: sudo -E env \"PATH=$PATH\" cargo xtask test"
+        );
+        return Ok(());
+    }
+    Err(cargo_test(&["--no-fail-fast", "--package", "thulium-tests"], arguments).exec()).context("cannot start cargo")
+}
+
+fn checks(toolchain: &toolchain::Toolchain) -> Result<()> {
+    toolchain::lints_ready()?;
+    step("Checking the format", cargo().args(["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    step("Checking lints", cargo().args(clippy))?;
+    // No clippy knows the BPF target's core; the compiler's own lints do.
+    step("Checking lints of the eBPF programs", &mut build::bpf_cargo(toolchain, "check", &["-Dwarnings"]))?;
+    let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+    step("Checking the documentation", cargo().args(doc).env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+/// A `cargo test` with `options`, and `arguments` for the test programs.
+fn cargo_test(options: &[&str], arguments: &[String]) -> Command {
+    let mut command = cargo();
+    command.arg("test").args(options);
+    if !arguments.is_empty() {
+        command.arg("--").args(arguments);
+    }
+    command
+}
+
+/// A cargo whose tests find the release binary and the eBPF object.
+fn cargo() -> Command {
+    let mut command = workspace::cargo();
+    command.env("THULIUM_CTL", workspace::release_binary("thulium-ctl")).env("THULIUM_OBJECT", workspace::object());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_reach_the_test_programs() {
+        let command = cargo_test(&["--no-fail-fast"], &["stun".to_owned()]);
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["test", "--no-fail-fast", "--", "stun"]);
+        assert!(command.get_envs().any(|(name, value)| name == "THULIUM_CTL" && value.is_some()));
+    }
+}

@@ -2,10 +2,6 @@
 
 use aya_ebpf::Global;
 
-/// 1: `mode: audit`; 0: `mode: enforce`.
-#[unsafe(no_mangle)]
-pub static AUDIT: Global<u32> = Global::new(0);
-
 /// Bit of the packet mark: judged at the LAN, the guard lets it out and takes the bit off.
 #[unsafe(no_mangle)]
 pub static MARK_JUDGED: Global<u32> = Global::new(0x1000_0000);

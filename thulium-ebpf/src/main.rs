@@ -20,7 +20,7 @@ mod programs {
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
         abi::Direction,
-        constants::{AUDIT, MARK_GOVERNED, MARK_JUDGED},
+        constants::{MARK_GOVERNED, MARK_JUDGED},
         frame::{TcFrame, XdpFrame},
         pipeline::{
             Hook as _, Moment,
@@ -108,12 +108,12 @@ mod programs {
 
     #[inline(always)]
     fn screen(context: XdpContext, direction: Direction, refuse: fn(&XdpFrame, &Moment) -> Outcome) -> u32 {
-        // In audit mode the packet goes on to TC, which counts it.
-        if AUDIT.load() == 1 {
-            return XDP_PASS;
-        }
         let frame = XdpFrame::new(context);
         let Some(moment) = Moment::read() else { return XDP_DROP };
+        if moment.settings.audit == 1 || moment.settings.pass_unmatched == 1 {
+            // What is spared here would be counted again by TC: it does the counting alone.
+            return XDP_PASS;
+        }
         match refuse(&frame, &moment) {
             Ok(_) => XDP_PASS,
             Err(refusal) => match count::refuse(&frame, direction, &refusal, &moment) {

@@ -1,3 +1,20 @@
-//! The datapath: load, attach, pin, publish.
+//! The datapath: load, pin, publish, attach.
+//!
+//! * [`object`]: the eBPF programs inside this binary. [`load`]: into the kernel, with the maps of an earlier run if there are.
+//! * [`pins`]: where maps and links outlive the daemon.
+//! * [`tables`]: the maps, typed; for the daemon and for the commands that only read.
+//! * [`publish`]: an image of the policy → the maps, in force by one flip.
+//! * [`attach`]: programs → hooks, replacing those of an earlier run without a gap. [`xdp`]: where XDP is right.
+//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back.
 
+pub mod attach;
+pub mod host;
+pub mod kernel;
+pub mod load;
 pub mod object;
+pub mod pins;
+pub mod publish;
+mod source;
+pub mod sweep;
+pub mod tables;
+pub mod xdp;

@@ -9,6 +9,8 @@ mod net;
 mod policy;
 mod reason;
 mod table;
+#[cfg(feature = "user")]
+mod user;
 
 pub use counter::{Counter, Direction, DropKey, Family, Verdict};
 pub use flow::{

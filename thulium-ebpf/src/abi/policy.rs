@@ -89,8 +89,8 @@ pub struct Settings {
     pub first_ephemeral: u16,
     /// Last port of the host's own ephemeral range.
     pub last_ephemeral: u16,
-    /// Zero.
-    pub pad: u32,
+    /// 1: `mode: audit`, what would be refused is counted as *would drop* and left to the kernel; 0: `mode: enforce`.
+    pub audit: u32,
 }
 
 /// A flow's or host's name in its slot: UTF-8, zero-padded. All zero: free.
@@ -100,4 +100,22 @@ pub struct Settings {
 pub struct SlotName {
     /// UTF-8, zero-padded.
     pub name: [u8; 64],
+}
+
+impl SlotName {
+    /// A slot that was never used.
+    pub const FREE: Self = Self { name: [0; 64] };
+
+    /// A slot's name; of one longer than 64 bytes the beginning.
+    pub fn new(name: &str) -> Self {
+        let mut slot = Self::FREE;
+        slot.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        slot
+    }
+
+    /// The name; empty if the slot is free or holds no text.
+    pub fn as_str(&self) -> &str {
+        let length = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        core::str::from_utf8(&self.name[..length]).unwrap_or_default()
+    }
 }

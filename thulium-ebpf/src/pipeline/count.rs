@@ -5,7 +5,6 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use super::{Hook, Moment};
 use crate::{
     abi::{Counter, Direction, DropKey, Family, Verdict},
-    constants::AUDIT,
     maps::DROPS,
     verdict::Refusal,
 };
@@ -24,7 +23,7 @@ pub enum Fate {
 pub fn refuse<H: Hook>(frame: &H, direction: Direction, refusal: &Refusal, moment: &Moment) -> Fate {
     let verdict = if refusal.reason.is_unmatched() && moment.settings.pass_unmatched == 1 {
         Verdict::Pass
-    } else if AUDIT.load() == 1 {
+    } else if moment.settings.audit == 1 {
         Verdict::WouldDrop
     } else {
         Verdict::Drop

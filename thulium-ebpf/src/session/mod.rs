@@ -61,7 +61,7 @@ mod tests {
         last_port: 0,
         first_ephemeral: 0,
         last_ephemeral: 0,
-        pad: 0,
+        audit: 0,
     };
 
     #[test]

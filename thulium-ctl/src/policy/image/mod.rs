@@ -14,7 +14,7 @@ use thulium_ebpf::abi::{
 };
 
 pub use self::slot::Slots;
-use super::{Policy, Unmatched};
+use super::{Mode, Policy, Unmatched};
 
 /// An entry of a longest-prefix map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ fn settings(policy: &Policy) -> Settings {
         per_client: u64::from(policy.sessions.per_client),
         session_cost: 1_000_000_000 / u64::from(policy.sessions.new_per_client.max(1)),
         pass_unmatched: u32::from(policy.unmatched == Unmatched::Pass),
+        audit: u32::from(policy.mode == Mode::Audit),
         ..Settings::default()
     }
 }

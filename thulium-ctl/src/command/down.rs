@@ -1,0 +1,92 @@
+//! `down`: takes an instance off the gateway.
+
+use std::{
+    fs, io,
+    process::ExitCode,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid},
+};
+
+use super::Options;
+use crate::{
+    control::{serving_process, socket_path},
+    daemon::state_directory,
+    datapath::{
+        attach::{Target, detach_filters},
+        host::HostSettings,
+        load::not_permitted,
+        pins::Pins,
+        tables::Tables,
+    },
+    exit::{Exit, Failure},
+    observe::Source as _,
+};
+
+/// How long a daemon may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends the daemon if there is one, detaches, removes pins, puts back what was set, forgets what was kept on disk.
+///
+/// # Errors
+/// If something of it cannot be done; calling it again goes on from there.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if !Uid::effective().is_root() {
+        return Err(not_permitted().into());
+    }
+    let instance = &options.instance;
+    end_daemon(instance)?;
+    let pins = Pins::of(instance, options.bpffs.as_deref())?;
+    if let Some(tables) = Tables::open(&pins)? {
+        detach_filters(&pins, &targets(&tables)?)?;
+    }
+    let was_there = pins.remove()?;
+    let state = state_directory(instance);
+    HostSettings::open(&state)?.restore()?;
+    match fs::remove_dir_all(&state) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", state.display()));
+        }
+        _ => {}
+    }
+    if was_there {
+        println!("instance `{instance}` is off: nothing is attached, and what it had set is put back");
+    } else {
+        println!("instance `{instance}` was not there: nothing to do");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The interfaces that the pinned maps tell of.
+fn targets(tables: &Tables) -> anyhow::Result<Vec<Target>> {
+    Ok(tables.interfaces()?.iter().filter_map(|(index, interface)| Target::from_entry(*index, interface)).collect())
+}
+
+fn end_daemon(instance: &str) -> anyhow::Result<()> {
+    let socket = socket_path(instance);
+    let Some(pid) = serving_process(&socket) else { return Ok(()) };
+    let process = Pid::from_raw(i32::try_from(pid).context("the daemon's process id")?);
+    let deadline = Instant::now() + PATIENCE;
+    match kill(process, Signal::SIGTERM) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot end the daemon (process {pid})")),
+    }
+    while serving_process(&socket).is_some() {
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                Exit::CheckFailed,
+                format!("the daemon (process {pid}) does not end"),
+                format!("End it yourself with `kill -9 {pid}`, then call `down` again."),
+            )
+            .into());
+        }
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! `run`: attaches and stays.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+
+use super::Options;
+use crate::{
+    daemon::{Daemon, Setup},
+    datapath::pins::Pins,
+    policy::{Source, check_interfaces},
+};
+
+/// What to run.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Arguments {
+    /// The policy
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Print a line for every packet that is refused: for debugging, it costs speed
+    #[arg(long)]
+    pub log_datapath: bool,
+}
+
+/// Puts the policy in force and serves it until SIGTERM; it is enforced on after that.
+///
+/// # Errors
+/// With exit code 78 if the policy is wrong, 4 if the kernel or a privilege is; what was in force before goes on.
+pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let source = Source::read(&arguments.policy)?;
+    let policy = source.policy()?;
+    check_interfaces(&policy, &source)?;
+    let pins = Pins::of(&options.instance, options.bpffs.as_deref())?;
+    let setup = Setup { pins, file: arguments.policy, log_datapath: arguments.log_datapath };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async { Daemon::start(setup, policy).await?.serve().await })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,62 @@
+//! The daemon: what `run` starts and keeps going. Enforcement does not depend on it; names, a changed uplink address and the
+//! sweeping of stale sessions do.
+//!
+//! * [`start`]: policy → datapath in force, in an order that leaves nothing half-attached.
+//! * [`serve`]: what happens until it is told to end.
+
+mod records;
+mod serve;
+mod start;
+
+use std::path::{Path, PathBuf};
+
+use aya::Ebpf;
+use tokio::sync::watch;
+
+use crate::{
+    control::Endpoint,
+    datapath::{host::Ports, pins::Pins, tables::Tables},
+    names::{Resolver, Snapshot},
+    observe::status::{Attachment, Warning},
+    policy::{Policy, image::Slots},
+    uplinks::Ground,
+};
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where the instance's maps and links are pinned.
+    pub pins: Pins,
+    /// The policy's file.
+    pub file: PathBuf,
+    /// Make the debug records of the slow path.
+    pub log_datapath: bool,
+}
+
+/// A datapath in force, and what serves it.
+pub struct Daemon {
+    setup: Setup,
+    policy: Policy,
+    slots: Slots,
+    ports: Ports,
+    ground: Ground,
+    ebpf: Ebpf,
+    tables: Tables,
+    endpoint: Endpoint,
+    resolver: Resolver,
+    names: watch::Receiver<Snapshot>,
+    attachments: Vec<Attachment>,
+    warnings: Vec<Warning>,
+    /// When it became ready; seconds since 1970.
+    since: u64,
+}
+
+/// The folder of what an instance keeps on disk.
+pub fn state_directory(instance: &str) -> PathBuf {
+    Path::new("/var/lib/thulium-ctl").join(instance)
+}
+
+/// A line for the log. systemd adds the time.
+fn say(line: &str) {
+    eprintln!("thulium-ctl: {line}");
+}

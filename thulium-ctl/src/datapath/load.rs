@@ -1,0 +1,145 @@
+//! The programs and their maps, into the kernel.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::{Program, ProgramError}};
+
+use super::{object, pins::Pins};
+use crate::{
+    exit::{Exit, Failure},
+    policy::Policy,
+};
+
+/// Maps that outlive the daemon, with the entries each has for a policy of `capacity` sessions; 0: fixed.
+const MAPS: [(&str, fn(u32) -> u32); 16] = [
+    ("flows4", |capacity| 2 * capacity),
+    // A key may stand there twice for a while (see `session::table::sweep`).
+    ("sweep4", |capacity| capacity + 4096),
+    ("mappings4", |capacity| capacity),
+    ("ports4", |capacity| capacity),
+    ("clients4", |_| 0),
+    ("fragments4", |_| 0),
+    ("uplinks4", |_| 0),
+    ("interfaces", |_| 0),
+    ("generation", |_| 0),
+    ("settings", |_| 0),
+    ("flow_tables", |_| 0),
+    ("client_prefixes", |_| 0),
+    ("port_prefixes", |_| 0),
+    ("remotes4", |_| 0),
+    ("slot_names", |_| 0),
+    ("drops", |_| 0),
+];
+
+/// Level of `aya_log` at which the slow path's records are made.
+const LOG_DEBUG: u8 = 4;
+
+/// Programs in the kernel, not attached yet.
+pub struct Loaded {
+    /// The programs and maps.
+    pub ebpf: Ebpf,
+    /// Sessions that the pinned table has room for, if that is not what the policy asks for.
+    pub other_capacity: Option<u32>,
+}
+
+/// Loads the programs for `policy`, with the pinned maps of an earlier run where there are any. `log`: with the debug
+/// records of the slow path.
+///
+/// # Errors
+/// If the kernel is too old, or refuses a map or a program.
+pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
+    let object = object::bytes().ok_or_else(|| {
+        Failure::new(Exit::Kernel, "this thulium-ctl was built without its eBPF programs", "Build it with: cargo xtask build")
+    })?;
+    let other_capacity = pinned_capacity(pins).filter(|capacity| *capacity != policy.sessions.capacity);
+    let capacity = other_capacity.unwrap_or(policy.sessions.capacity);
+    pins.create()?;
+
+    let (judged, governed) = marks(policy.datapath.mark);
+    let log_level = if log { LOG_DEBUG } else { 0 };
+    let paths: Vec<(&str, PathBuf, u32)> =
+        MAPS.iter().map(|(name, entries)| (*name, pins.map(name), entries(capacity))).collect();
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("MARK_JUDGED", &judged, true)
+        .override_global("MARK_GOVERNED", &governed, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, false);
+    for (name, path, entries) in &paths {
+        loader.map_pin_path(name, path.as_path());
+        if *entries > 0 {
+            loader.map_max_entries(name, *entries);
+        }
+    }
+    let mut ebpf = loader.load(object).map_err(|error| explain(anyhow::Error::from(error)))?;
+    for (name, program) in ebpf.programs_mut() {
+        let name = name.to_owned();
+        load_program(program).map_err(|error| explain_program(&name, error))?;
+    }
+    Ok(Loaded { ebpf, other_capacity })
+}
+
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
+        _ => Ok(()),
+    }
+}
+
+/// The two bits of the policy's mark: judged, governed.
+pub fn marks(mask: u32) -> (u32, u32) {
+    let low = mask & mask.wrapping_neg();
+    (low, low << 1)
+}
+
+fn pinned_capacity(pins: &Pins) -> Option<u32> {
+    let info = MapInfo::from_pin(pins.map("flows4")).ok()?;
+    Some(info.max_entries() / 2)
+}
+
+/// Says what is missing when the kernel refuses everything.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    let text = format!("{error:#}");
+    if text.contains("EPERM") || text.contains("Operation not permitted") || text.contains("os error 1)") {
+        return not_permitted().into();
+    }
+    Failure::new(Exit::Kernel, format!("the kernel does not take the maps: {text}"), "Linux 6.1 or newer is needed.").into()
+}
+
+/// Nobody but root can load programs.
+pub fn not_permitted() -> Failure {
+    Failure::new(
+        Exit::Kernel,
+        "this process may not load eBPF programs",
+        "Run it as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.",
+    )
+}
+
+fn explain_program(name: &str, error: ProgramError) -> anyhow::Error {
+    let remedy = "This is a defect of thulium-ctl on this kernel: please report it with the lines above and `uname -a`.";
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let last: Vec<&str> = log.lines().rev().take(12).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            Failure::new(
+                Exit::Kernel,
+                format!("the kernel refuses the program {name}: {io_error}\n{}", last.join("\n")),
+                remedy,
+            )
+            .into()
+        }
+        error => anyhow::Error::from(error).context(Failure::new(Exit::Kernel, format!("the kernel refuses the program {name}"), remedy)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_gives_its_low_bit_to_judged_and_its_high_bit_to_governed() {
+        assert_eq!(marks(0x3000_0000), (0x1000_0000, 0x2000_0000));
+    }
+}

@@ -1,0 +1,174 @@
+//! Where maps and links outlive the daemon: `<bpffs>/thulium/<instance>/v<schema>-<layout>/{maps,links}`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use nix::sys::statfs::{FsType, statfs};
+use thulium_ebpf::abi::{LAYOUT, SCHEMA};
+
+use crate::exit::{Exit, Failure};
+
+/// `BPF_FS_MAGIC` of `linux/magic.h`.
+const BPF_FS: FsType = FsType(0xcafe_4a11);
+/// Where distributions mount it; the second is how it is reached from a mount namespace that hides it, as `ip netns exec`
+/// makes one.
+const USUAL: [&str; 2] = ["/sys/fs/bpf", "/proc/1/root/sys/fs/bpf"];
+
+/// The pins of an instance.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    /// `<bpffs>/thulium`.
+    root: PathBuf,
+    instance: String,
+}
+
+impl Pins {
+    /// The pins of `instance` in the BPF file system at `bpffs`, or where it usually is.
+    ///
+    /// # Errors
+    /// If there is no BPF file system, or the instance's name cannot be a file's name there.
+    pub fn of(instance: &str, bpffs: Option<&Path>) -> Result<Self, Failure> {
+        check_name(instance)?;
+        let found = match bpffs {
+            Some(path) => Some(path).filter(|path| is_bpffs(path)).map(Path::to_path_buf),
+            None => USUAL.iter().map(PathBuf::from).find(|path| is_bpffs(path)),
+        };
+        let Some(bpffs) = found else {
+            let place = bpffs.unwrap_or(Path::new(USUAL[0])).display().to_string();
+            return Err(Failure::new(
+                Exit::Kernel,
+                format!("there is no BPF file system at {place}: maps and links could not outlive the daemon"),
+                format!("Mount it: mount -t bpf bpf {place}"),
+            ));
+        };
+        Ok(Self { root: bpffs.join("thulium"), instance: instance.to_owned() })
+    }
+
+    fn instance_directory(&self) -> PathBuf {
+        self.root.join(&self.instance)
+    }
+
+    /// The folder of this version's layout.
+    fn directory(&self) -> PathBuf {
+        self.instance_directory().join(format!("v{SCHEMA}-{LAYOUT:08x}"))
+    }
+
+    /// The pin of a map.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.directory().join("maps").join(name)
+    }
+
+    /// The folder of the links.
+    pub fn links(&self) -> PathBuf {
+        self.directory().join("links")
+    }
+
+    /// True if the instance has pins of this layout.
+    pub fn exist(&self) -> bool {
+        self.map("generation").exists()
+    }
+
+    /// The name of another layout's folder, if the instance has one.
+    pub fn other_layout(&self) -> Option<String> {
+        let ours = self.directory();
+        let entries = fs::read_dir(self.instance_directory()).ok()?;
+        let other = entries.flatten().find(|entry| entry.path() != ours)?;
+        Some(other.file_name().to_string_lossy().into_owned())
+    }
+
+    /// Makes the folders.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn create(&self) -> anyhow::Result<()> {
+        for directory in [self.directory().join("maps"), self.links()] {
+            fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Removes all pins of the instance, those of other layouts too: links detach, maps are freed. True if there were any.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn remove(&self) -> anyhow::Result<bool> {
+        let directory = self.instance_directory();
+        match remove_tree(&directory) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error).with_context(|| format!("cannot remove {}", directory.display())),
+        }
+        // Other instances may have theirs beside it.
+        let _ = fs::remove_dir(&self.root);
+        Ok(true)
+    }
+
+    /// The instances that have pins in this file system, other than this one.
+    pub fn others(&self) -> Vec<Self> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| *name != self.instance)
+            .map(|instance| Self { root: self.root.clone(), instance })
+            .collect()
+    }
+
+    /// The instance's name.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+}
+
+/// `fs::remove_dir_all` opens directories in a way that bpffs does not support on older kernels.
+fn remove_tree(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_dir(directory)
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS)
+}
+
+/// Names of instances: bpffs allows no dots, and a socket's path is short.
+fn check_name(instance: &str) -> Result<(), Failure> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !instance.is_empty() && instance.len() <= 48 && instance.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        format!("{instance:?} cannot name an instance"),
+        "Write 1 to 48 letters, digits, `-` or `_`.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_name_that_is_no_file_name_is_refused() {
+        for name in ["", "a.b", "a/b", "../x", "ä"] {
+            assert_eq!(check_name(name).unwrap_err().exit, Exit::Usage, "{name:?}");
+        }
+        assert!(check_name("office-2").is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_bpffs_is_an_error_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = Pins::of("default", Some(folder.path())).unwrap_err();
+        assert_eq!(failure.exit, Exit::Kernel);
+        assert!(failure.remedy.contains("mount -t bpf"), "{failure}");
+    }
+}

@@ -1,0 +1,100 @@
+//! The maps as the reading commands see them.
+
+use std::collections::HashMap;
+
+use aya::maps::MapError;
+use thulium_ebpf::abi::{
+    Address4, Counter, DropKey, FLOW_SLOTS, FlowEntry, FlowKey, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName,
+    UPLINK_SLOTS, Uplink,
+};
+
+use super::{attach, tables::Tables};
+use crate::observe::{
+    Slots, Source, slot_names,
+    status::{Attachment, Mode},
+};
+
+impl Tables {
+    /// The names in the slots: first those of flows, then those of hosts.
+    pub(super) fn names(&self) -> anyhow::Result<(Vec<SlotName>, Vec<SlotName>)> {
+        let mut names = Vec::with_capacity(FLOW_SLOTS + HOST_SLOTS);
+        for slot in 0..self.slot_names.len() {
+            names.push(self.slot_names.get(&slot, 0)?);
+        }
+        let hosts = names.split_off(FLOW_SLOTS);
+        Ok((names, hosts))
+    }
+}
+
+/// Entries can vanish while a map is read: what is gone is gone.
+fn present<T>(entry: Result<T, MapError>) -> Option<Result<T, MapError>> {
+    match entry {
+        Err(MapError::KeyNotFound) => None,
+        entry => Some(entry),
+    }
+}
+
+impl Source for Tables {
+    fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>> {
+        let mut rows = Vec::new();
+        for entry in self.drops.iter().filter_map(present) {
+            let (key, per_cpu) = entry?;
+            let sum = per_cpu.iter().fold(Counter::default(), |sum, one| Counter {
+                packets: sum.packets + one.packets,
+                bytes: sum.bytes + one.bytes,
+            });
+            rows.push((key, sum));
+        }
+        Ok(rows)
+    }
+
+    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>> {
+        Ok(self.flows.iter().filter_map(present).collect::<Result<_, _>>()?)
+    }
+
+    fn sessions(&self) -> anyhow::Result<u64> {
+        Ok(self.flows.keys().filter_map(present).count().div_ceil(2) as u64)
+    }
+
+    fn capacity(&self) -> anyhow::Result<u64> {
+        Ok(self.capacity.into())
+    }
+
+    fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>> {
+        Ok(self.interfaces.iter().filter_map(present).collect::<Result<_, _>>()?)
+    }
+
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
+        let mut attachments: Vec<Attachment> = self
+            .interfaces()?
+            .iter()
+            .filter_map(|(index, interface)| attach::attachment(&self.pins, *index, interface))
+            .collect();
+        attachments.sort_by(|a, b| (a.role as u8, &a.name).cmp(&(b.role as u8, &b.name)));
+        Ok(attachments)
+    }
+
+    fn flow_names(&self) -> anyhow::Result<Slots> {
+        Ok(slot_names(&self.names()?.0))
+    }
+
+    fn host_names(&self) -> anyhow::Result<Slots> {
+        Ok(slot_names(&self.names()?.1))
+    }
+
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(self.settings.get(&(self.generation()? % GENERATIONS), 0)?)
+    }
+
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>> {
+        (0..UPLINK_SLOTS as u32).map(|slot| Ok(self.uplinks.get(&slot, 0)?)).collect()
+    }
+
+    fn generation(&self) -> anyhow::Result<u32> {
+        Ok(self.generation.get(&0, 0)?)
+    }
+
+    fn mode(&self) -> anyhow::Result<Option<Mode>> {
+        Ok(Some(if self.settings()?.audit == 1 { Mode::Audit } else { Mode::Enforce }))
+    }
+}

@@ -1,0 +1,29 @@
+//! Stale sessions. The kernel side looks at them and ends them (see `session::table::sweep`); here is what drives it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use aya::{
+    Ebpf,
+    programs::{SchedClassifier, TestRun, TestRunOptions},
+};
+
+/// How often to sweep.
+pub const INTERVAL: Duration = Duration::from_secs(5);
+/// Sessions that one run of the program looks at (`SWEEP_STEPS` of the program).
+const STEPS: u32 = 64;
+/// Every session is looked at about once in this many intervals.
+const ROUND: u32 = 12;
+
+/// Looks at a twelfth of the sessions that there can be, so that a stale one is gone within a minute.
+///
+/// # Errors
+/// If the kernel refuses to run the program.
+pub fn sweep(ebpf: &Ebpf, capacity: u32) -> anyhow::Result<()> {
+    let program: &SchedClassifier = ebpf.program("sweep").context("there is no program `sweep`")?.try_into()?;
+    // The kernel wants an Ethernet header.
+    let frame = [0; 14];
+    let repeat = (capacity / STEPS / ROUND).max(1);
+    program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
+    Ok(())
+}

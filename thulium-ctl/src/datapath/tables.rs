@@ -1,0 +1,67 @@
+//! The pinned maps of an instance, typed.
+
+use anyhow::Context;
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
+use thulium_ebpf::abi::{
+    Address4, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface, PortPrefix, RemoteAddress,
+    RemotePrefix, Settings, SlotName, Uplink,
+};
+
+use super::pins::Pins;
+
+/// The maps that user space reads and writes; `thulium_ebpf::maps` says what each holds.
+pub struct Tables {
+    pub(super) pins: Pins,
+    pub(super) flows: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
+    pub(super) uplinks: Array<MapData, Uplink<Address4>>,
+    pub(super) interfaces: HashMap<MapData, u32, Interface>,
+    pub(super) generation: Array<MapData, u32>,
+    pub(super) settings: Array<MapData, Settings>,
+    pub(super) flow_tables: Array<MapData, FlowTable>,
+    pub(super) client_prefixes: LpmTrie<MapData, ClientPrefix<Address4>, u64>,
+    pub(super) port_prefixes: LpmTrie<MapData, PortPrefix, u64>,
+    pub(super) remotes: LpmTrie<MapData, RemotePrefix<Address4>, RemoteAddress>,
+    pub(super) slot_names: Array<MapData, SlotName>,
+    pub(super) drops: PerCpuHashMap<MapData, DropKey, Counter>,
+    pub(super) capacity: u32,
+}
+
+impl Tables {
+    /// Opens the maps of an instance; `None` if it has none.
+    ///
+    /// # Errors
+    /// If they are there but cannot be opened.
+    pub fn open(pins: &Pins) -> anyhow::Result<Option<Self>> {
+        if !pins.exist() {
+            return Ok(None);
+        }
+        let pin = |name: &str| {
+            let path = pins.map(name);
+            MapData::from_pin(&path).with_context(|| format!("cannot open the pinned map {}", path.display()))
+        };
+        let flows = pin("flows4")?;
+        let capacity = flows.info().context("flows4")?.max_entries() / 2;
+        Ok(Some(Self {
+            pins: pins.clone(),
+            flows: Map::HashMap(flows).try_into()?,
+            uplinks: Map::Array(pin("uplinks4")?).try_into()?,
+            interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
+            generation: Map::Array(pin("generation")?).try_into()?,
+            settings: Map::Array(pin("settings")?).try_into()?,
+            flow_tables: Map::Array(pin("flow_tables")?).try_into()?,
+            client_prefixes: Map::LpmTrie(pin("client_prefixes")?).try_into()?,
+            port_prefixes: Map::LpmTrie(pin("port_prefixes")?).try_into()?,
+            remotes: Map::LpmTrie(pin("remotes4")?).try_into()?,
+            slot_names: Map::Array(pin("slot_names")?).try_into()?,
+            drops: Map::PerCpuHashMap(pin("drops")?).try_into()?,
+            capacity,
+        }))
+    }
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds: the clock of the datapath.
+pub fn monotonic() -> u64 {
+    // The clock is always there.
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs()
+}

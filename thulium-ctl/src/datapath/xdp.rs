@@ -1,0 +1,134 @@
+//! Where XDP is right, and its programs there.
+
+use std::fs;
+
+use anyhow::Context;
+use aya::{
+    Ebpf,
+    programs::{Xdp, links::FdLink, xdp::{XdpLink, XdpMode as AttachMode}},
+};
+use thulium_ebpf::abi::Role;
+
+use super::{
+    attach::{Fresh, Target, pin, take_over},
+    pins::Pins,
+};
+use crate::{
+    exit::{Exit, Failure},
+    observe::status::Hook,
+    policy::XdpMode,
+};
+
+/// The XDP program for an interface of this role.
+pub(super) const fn program(role: Role) -> &'static str {
+    match role {
+        Role::Lan => "lan_xdp",
+        Role::Uplink => "uplink_xdp",
+    }
+}
+
+/// Attaches XDP where the policy wants it and it is right. Returns the hook, and why it is that one.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    mode: XdpMode,
+    target: &Target,
+    pins: &Pins,
+    fresh: &mut Fresh,
+) -> anyhow::Result<(Hook, String)> {
+    let path = pin(pins, "xdp", program(target.role), target.index);
+    let reason = match mode {
+        XdpMode::Off => Some("XDP is off in the policy".to_owned()),
+        XdpMode::Native => None,
+        XdpMode::Auto => unfit(&driver(&target.name)),
+    };
+    if let Some(why) = reason {
+        // It may be there from an earlier run.
+        let _ = fs::remove_file(&path);
+        return Ok((Hook::None, why));
+    }
+    let program: &mut Xdp =
+        ebpf.program_mut(program(target.role)).context("the object has no XDP programs")?.try_into()?;
+    if let Some(link) = take_over(&path) {
+        let link: XdpLink = link.try_into()?;
+        if let Ok(id) = program.attach_to_link(link) {
+            drop(FdLink::try_from(program.take_link(id)?)?);
+            return Ok((Hook::Native, String::new()));
+        }
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    // The conversion fails if aya fell back to netlink, which cannot be pinned.
+    let attached = program
+        .attach_to_if_index(target.index, AttachMode::Driver)
+        .map_err(anyhow::Error::from)
+        .and_then(|id| Ok(FdLink::try_from(program.take_link(id)?)?));
+    match attached {
+        Ok(link) => {
+            link.pin(&path).with_context(|| format!("cannot pin {}", path.display()))?;
+            fresh.pins.push(path);
+            Ok((Hook::Native, String::new()))
+        }
+        Err(error) if mode == XdpMode::Auto => Ok((Hook::None, format!("the driver refuses native XDP: {error:#}"))),
+        Err(error) => Err(Failure::new(
+            Exit::Kernel,
+            format!("{} takes no native XDP program: {error:#}", target.name),
+            "Its driver, its MTU or another XDP program (`ip link show`) stands in the way; write `xdp: auto` under `datapath`.",
+        )
+        .into()),
+    }
+}
+
+/// Why XDP is not right on interfaces of this driver, if it is not.
+fn unfit(driver: &str) -> Option<String> {
+    match driver {
+        "veth" => Some("veth carries frames with unfinished checksums, which XDP cannot see".to_owned()),
+        "tun" => Some("tun and tap carry frames with unfinished checksums, which XDP cannot see".to_owned()),
+        "bridge" | "bonding" | "802.1Q VLAN Support" | "" => {
+            Some("the interface has no driver of its own: XDP belongs on the ports below it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// `struct ethtool_drvinfo` of `linux/ethtool.h`, up to the driver's name; the rest is not read.
+#[repr(C, align(4))]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+/// The driver of an interface, by ethtool's `ETHTOOL_GDRVINFO`; empty if it has none.
+/// `/sys` is not asked: it shows the network namespace in which it was mounted.
+fn driver(interface: &str) -> String {
+    const GET_DRIVER_INFO: u32 = 3;
+    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
+    // SAFETY: plain integers and byte arrays.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = from as libc::c_char);
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0")) else {
+        return String::new();
+    };
+    // SAFETY: the request and what it points to live through the call, and are as large as what the kernel writes.
+    let result = unsafe {
+        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCETHTOOL, &raw mut request)
+    };
+    if result != 0 {
+        return String::new();
+    }
+    let end = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
+    String::from_utf8_lossy(&info.driver[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_leaves_out_interfaces_whose_checksums_may_be_unfinished() {
+        assert!(unfit("veth").is_some_and(|why| why.contains("checksum")));
+        assert!(unfit("tun").is_some());
+        assert!(unfit("bridge").is_some());
+        assert!(unfit("ixgbe").is_none());
+    }
+}

@@ -1,5 +1,7 @@
 //! The command line: one file a verb.
 
+mod check;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -31,7 +33,10 @@ pub struct Options {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Check a policy and print what it means; changes nothing
+    Check(check::Check),
+}
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -47,6 +52,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
-    let _ = &cli.options;
-    match cli.command {}
+    match cli.command {
+        Command::Check(arguments) => check::run(&cli.options, &arguments),
+    }
 }

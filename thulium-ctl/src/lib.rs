@@ -5,13 +5,17 @@
 //! * [`observe`]: what the reading commands show. Pure functions from plain data to reports.
 //! * [`control`]: the daemon's socket, by which the reading commands ask it.
 //! * [`command`]: one file a verb.
+//! * [`daemon`]: what `run` starts and keeps going.
+//! * [`uplinks`]: what the gateway's interfaces say.
 //! * [`datapath`]: load, attach, pin, publish.
 //! * [`exit`]: how a command fails, with its exit code and its remedy.
 
 pub mod command;
 pub mod control;
+pub mod daemon;
 pub mod datapath;
 pub mod exit;
 pub mod names;
 pub mod observe;
 pub mod policy;
+pub mod uplinks;

@@ -2,10 +2,11 @@
 
 use std::{net::Ipv4Addr, process::ExitCode};
 
-use thulium_ebpf::abi::{Settings, TcpState};
+use thulium_ebpf::session::lifetime;
 
 use super::{Options, print::print};
 use crate::{
+    datapath::tables::monotonic,
     exit::{Exit, Failure},
     observe::{
         Source,
@@ -24,18 +25,11 @@ pub struct Arguments {
     pub flow: Option<String>,
 }
 
-/// Prints the sessions that are live at `now` (`CLOCK_MONOTONIC`, nanoseconds); they are there whether or not a daemon runs.
-/// `lifetime` tells how long a session lives idle in a state, nanoseconds.
+/// Prints the live sessions; they are there whether or not a daemon runs.
 ///
 /// # Errors
 /// If the maps cannot be read, or there is no flow of that name.
-pub fn run(
-    options: &Options,
-    arguments: Arguments,
-    source: &impl Source,
-    now: u64,
-    lifetime: impl Fn(TcpState, &Settings) -> u64,
-) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options, arguments: Arguments, source: &impl Source) -> anyhow::Result<ExitCode> {
     let (flows, hosts) = (source.flow_names()?, source.host_names()?);
     if let Some(flow) = &arguments.flow
         && !flows.values().any(|name| name == flow)
@@ -47,7 +41,7 @@ pub fn run(
     let settings = source.settings()?;
     let filter = Filter { client: arguments.client, flow: arguments.flow };
     let names = Names { flows: &flows, hosts: &hosts };
-    let report = report(&source.flows()?, names, now, |state| lifetime(state, &settings), &filter);
+    let report = report(&source.flows()?, names, monotonic(), |state| lifetime(state, &settings), &filter);
     print(&report, options.json)?;
     Ok(ExitCode::SUCCESS)
 }

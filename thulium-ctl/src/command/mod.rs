@@ -1,20 +1,27 @@
 //! The command line: one file a verb.
 
-pub mod drops;
-pub mod flows;
-pub mod hosts;
-pub mod status;
-
+mod check;
 mod daemon;
+mod down;
+mod drops;
+mod flows;
+mod hosts;
 mod print;
+mod run;
+mod status;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::exit::{Exit, Failure};
+use crate::{
+    datapath::{pins::Pins, tables::Tables},
+    exit::{Exit, Failure},
+};
 
 /// Makes a Linux gateway right for Thulium: a policy of flows, enforced by eBPF.
+///
+/// Exit codes: 0 ok, 1 a check failed, 2 usage, 3 not running, 4 privilege or kernel, 78 policy.
 #[derive(Parser)]
 #[command(name = "thulium-ctl", version)]
 struct Cli {
@@ -39,7 +46,22 @@ pub struct Options {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Check a policy and print what it means; changes nothing
+    Check(check::Check),
+    /// Put a policy in force and serve it; it is enforced on when this ends
+    Run(run::Arguments),
+    /// One screen: is it enforcing, where, since when, and what is wrong
+    Status,
+    /// Refused packets by reason, flow, direction and interface, with hints
+    Drops,
+    /// Live sessions
+    Flows(flows::Arguments),
+    /// The policy's hosts with their names and addresses
+    Hosts,
+    /// Take an instance off the gateway: detach, remove pins, put back what was set
+    Down,
+}
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -48,13 +70,42 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("thulium-ctl: {error:#}");
-            let exit = error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit);
-            ExitCode::from(exit as u8)
+            ExitCode::from(exit_of(&error) as u8)
         }
     }
 }
 
+/// The exit code of an error: that of the failure in its chain, if there is one.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    error.downcast_ref::<Failure>().map_or(Exit::CheckFailed, |failure| failure.exit)
+}
+
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
-    let _ = &cli.options;
-    match cli.command {}
+    let options = &cli.options;
+    match cli.command {
+        Command::Check(arguments) => check::run(options, &arguments),
+        Command::Run(arguments) => run::run(options, arguments),
+        Command::Status => status::run(options, tables_if_any(options)?.as_ref()),
+        Command::Drops => drops::run(options, &tables(options)?),
+        Command::Flows(arguments) => flows::run(options, arguments, &tables(options)?),
+        Command::Hosts => hosts::run(options),
+        Command::Down => down::run(options),
+    }
+}
+
+/// The instance's maps; `None` if it has none.
+fn tables_if_any(options: &Options) -> anyhow::Result<Option<Tables>> {
+    match Pins::of(&options.instance, options.bpffs.as_deref()) {
+        Ok(pins) => Tables::open(&pins),
+        // Without a BPF file system nothing can be pinned.
+        Err(failure) if failure.exit == Exit::Kernel => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn tables(options: &Options) -> anyhow::Result<Tables> {
+    tables_if_any(options)?.ok_or_else(|| {
+        let message = format!("instance `{}` is not running: nothing of it is in the kernel", options.instance);
+        Failure::new(Exit::NotRunning, message, "Start it: thulium-ctl run --policy FILE").into()
+    })
 }

@@ -88,6 +88,16 @@ impl Drop for Endpoint {
     }
 }
 
+/// The process that serves the instance whose socket is `socket`; `None` if nobody does.
+pub fn serving_process(socket: &Path) -> Option<u32> {
+    let mut file = File::open(socket.with_extension("lock")).ok()?;
+    // Whoever holds the lock lives; a file without a lock is a dead daemon's.
+    let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
+}
+
 /// Takes the lock and writes our process into it.
 fn acquire(path: &Path) -> Result<File, ClaimError> {
     let failed = |error| ClaimError::Io(path.to_owned(), error);

@@ -15,7 +15,7 @@ mod server;
 use std::path::PathBuf;
 
 pub use client::{AskError, ask};
-pub use endpoint::{ClaimError, Endpoint};
+pub use endpoint::{ClaimError, Endpoint, serving_process};
 pub use message::{Reply, Request};
 
 /// The socket of an instance.

@@ -33,7 +33,9 @@ pub(super) fn print(ebpf: &mut Ebpf) -> anyhow::Result<impl Future<Output = ()> 
     // Set once: there is one daemon a process.
     let _ = log::set_logger(&ToLog).map(|()| log::set_max_level(LevelFilter::Debug));
     let logger = EbpfLogger::init(ebpf).context("the programs have no debug records")?;
-    let mut logger = AsyncFd::with_interest(logger, Interest::READABLE).context("cannot wait for debug records")?;
+    // SAFETY: the logger owns its descriptor, always returns that one, and closes it only when it is dropped.
+    let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+    let mut logger = registered.context("cannot wait for debug records")?;
     Ok(async move {
         while let Ok(mut guard) = logger.readable_mut().await {
             guard.get_inner_mut().flush();

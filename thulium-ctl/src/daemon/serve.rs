@@ -40,7 +40,9 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
         let facts = Arc::new(Mutex::new(Facts { daemon: self.facts(), names: self.names.clone() }));
-        let Self { setup, policy, slots, ports, mut ground, mut ebpf, mut tables, endpoint, resolver, mut names, .. } = self;
+        let Self {
+            setup, policy, slots, ports, mut ground, mut ebpf, mut tables, endpoint, resolver, mut names, ..
+        } = self;
         let instance = setup.pins.instance().to_owned();
         tokio::spawn(resolver.run());
         if setup.log_datapath {

@@ -62,6 +62,17 @@ impl Target {
         uplinks.chain(lan).map(target).collect()
     }
 
+    /// The interface of an entry of the pinned maps; `None` if it is no interface of the policy any more.
+    pub fn from_entry(index: u32, interface: &Interface) -> Option<Self> {
+        let role = match interface.role {
+            role if role == Role::Lan as u32 => Role::Lan,
+            role if role == Role::Uplink as u32 => Role::Uplink,
+            _ => return None,
+        };
+        let end = interface.name.iter().position(|byte| *byte == 0).unwrap_or(interface.name.len());
+        Some(Self { name: String::from_utf8_lossy(&interface.name[..end]).into_owned(), index, role })
+    }
+
     const fn programs(&self) -> &'static [(&'static str, TcAttachType)] {
         match self.role {
             Role::Lan => LAN,
@@ -200,14 +211,7 @@ pub(super) fn pin(pins: &Pins, hook: &str, program: &str, index: u32) -> PathBuf
 
 /// How an interface is attached, by its pins; `None` if it is no interface of the policy any more.
 pub(super) fn attachment(pins: &Pins, index: u32, interface: &Interface) -> Option<Attachment> {
-    let role = match interface.role {
-        role if role == Role::Lan as u32 => Role::Lan,
-        role if role == Role::Uplink as u32 => Role::Uplink,
-        _ => return None,
-    };
-    let end = interface.name.iter().position(|byte| *byte == 0).unwrap_or(interface.name.len());
-    let name = String::from_utf8_lossy(&interface.name[..end]).into_owned();
-    let target = Target { name, index, role };
+    let target = Target::from_entry(index, interface)?;
     let is_there = if_nametoindex(target.name.as_str()).is_ok_and(|present| present == index);
     let all = |hook: &str| target.programs().iter().all(|(program, _)| pin(pins, hook, program, index).exists());
     let tc = match (is_there, all("tcx"), all("clsact")) {
@@ -215,7 +219,8 @@ pub(super) fn attachment(pins: &Pins, index: u32, interface: &Interface) -> Opti
         (true, _, true) => Hook::Clsact,
         _ => Hook::None,
     };
-    let xdp = if is_there && pin(pins, "xdp", xdp::program(role), index).exists() { Hook::Native } else { Hook::None };
+    let xdp =
+        if is_there && pin(pins, "xdp", xdp::program(target.role), index).exists() { Hook::Native } else { Hook::None };
     let why = if is_there { String::new() } else { format!("{} is gone", target.name) };
     Some(Attachment { name: target.name.clone(), role: target.reported_role(), tc, xdp, why })
 }

@@ -30,7 +30,11 @@ pub fn has_tcx() -> anyhow::Result<bool> {
 }
 
 fn release() -> anyhow::Result<String> {
-    Ok(nix::sys::utsname::uname().context("the kernel does not tell its version")?.release().to_string_lossy().into_owned())
+    Ok(nix::sys::utsname::uname()
+        .context("the kernel does not tell its version")?
+        .release()
+        .to_string_lossy()
+        .into_owned())
 }
 
 fn version(release: &str) -> (u32, u32) {

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::{Program, ProgramError}};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::MapInfo,
+    programs::{Program, ProgramError},
+};
 
 use super::{object, pins::Pins};
 use crate::{
@@ -50,7 +53,11 @@ pub struct Loaded {
 /// If the kernel is too old, or refuses a map or a program.
 pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
     let object = object::bytes().ok_or_else(|| {
-        Failure::new(Exit::Kernel, "this thulium-ctl was built without its eBPF programs", "Build it with: cargo xtask build")
+        Failure::new(
+            Exit::Kernel,
+            "this thulium-ctl was built without its eBPF programs",
+            "Build it with: cargo xtask build",
+        )
     })?;
     let other_capacity = pinned_capacity(pins).filter(|capacity| *capacity != policy.sessions.capacity);
     let capacity = other_capacity.unwrap_or(policy.sessions.capacity);
@@ -104,7 +111,8 @@ fn explain(error: anyhow::Error) -> anyhow::Error {
     if text.contains("EPERM") || text.contains("Operation not permitted") || text.contains("os error 1)") {
         return not_permitted().into();
     }
-    Failure::new(Exit::Kernel, format!("the kernel does not take the maps: {text}"), "Linux 6.1 or newer is needed.").into()
+    Failure::new(Exit::Kernel, format!("the kernel does not take the maps: {text}"), "Linux 6.1 or newer is needed.")
+        .into()
 }
 
 /// Nobody but root can load programs.
@@ -117,7 +125,8 @@ pub fn not_permitted() -> Failure {
 }
 
 fn explain_program(name: &str, error: ProgramError) -> anyhow::Error {
-    let remedy = "This is a defect of thulium-ctl on this kernel: please report it with the lines above and `uname -a`.";
+    let remedy =
+        "This is a defect of thulium-ctl on this kernel: please report it with the lines above and `uname -a`.";
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
@@ -130,7 +139,11 @@ fn explain_program(name: &str, error: ProgramError) -> anyhow::Error {
             )
             .into()
         }
-        error => anyhow::Error::from(error).context(Failure::new(Exit::Kernel, format!("the kernel refuses the program {name}"), remedy)),
+        error => anyhow::Error::from(error).context(Failure::new(
+            Exit::Kernel,
+            format!("the kernel refuses the program {name}"),
+            remedy,
+        )),
     }
 }
 

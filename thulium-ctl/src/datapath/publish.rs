@@ -51,7 +51,13 @@ impl Tables {
     ///
     /// # Errors
     /// If a map is full or the kernel refuses; the generation in force stays.
-    pub fn publish(&mut self, policy: &Policy, slots: &Slots, clients: &[Ipv4Net], ports: Ports) -> anyhow::Result<u32> {
+    pub fn publish(
+        &mut self,
+        policy: &Policy,
+        slots: &Slots,
+        clients: &[Ipv4Net],
+        ports: Ports,
+    ) -> anyhow::Result<u32> {
         let generation = self.generation()?.wrapping_add(1).max(1);
         let mut image = compile(policy, slots, clients, generation)?;
         ports.fill(&mut image.settings);
@@ -160,7 +166,10 @@ fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<Ipv4Net, Re
     let around = |prefix: Ipv4Net| std::iter::successors(Some(prefix), Ipv4Net::supernet);
     let union = |prefix: &Ipv4Net| {
         let all = around(*prefix).filter_map(|prefix| own.get(&prefix));
-        all.fold(RemoteAddress::default(), |a, b| RemoteAddress { hosts: a.hosts | b.hosts, until: a.until.max(b.until) })
+        all.fold(RemoteAddress::default(), |a, b| RemoteAddress {
+            hosts: a.hosts | b.hosts,
+            until: a.until.max(b.until),
+        })
     };
     own.keys().map(|prefix| (*prefix, union(prefix))).collect()
 }

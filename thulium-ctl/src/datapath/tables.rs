@@ -62,6 +62,7 @@ impl Tables {
 /// `CLOCK_MONOTONIC`, nanoseconds: the clock of the datapath.
 pub fn monotonic() -> u64 {
     // The clock is always there.
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    let now =
+        nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
     now.tv_sec().unsigned_abs() * 1_000_000_000 + now.tv_nsec().unsigned_abs()
 }

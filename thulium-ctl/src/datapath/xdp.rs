@@ -5,7 +5,11 @@ use std::fs;
 use anyhow::Context;
 use aya::{
     Ebpf,
-    programs::{Xdp, links::FdLink, xdp::{XdpLink, XdpMode as AttachMode}},
+    programs::{
+        Xdp,
+        links::FdLink,
+        xdp::{XdpLink, XdpMode as AttachMode},
+    },
 };
 use thulium_ebpf::abi::Role;
 
@@ -106,13 +110,12 @@ fn driver(interface: &str) -> String {
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = from as libc::c_char);
     request.ifr_ifru.ifru_data = (&raw mut info).cast();
-    let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0")) else {
+    let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0"))
+    else {
         return String::new();
     };
     // SAFETY: the request and what it points to live through the call, and are as large as what the kernel writes.
-    let result = unsafe {
-        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCETHTOOL, &raw mut request)
-    };
+    let result = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCETHTOOL, &raw mut request) };
     if result != 0 {
         return String::new();
     }

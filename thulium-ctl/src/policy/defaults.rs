@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DatapathPolicy, Flow, Host, Mode, PortRange, Protocol, Sessions, TcMode, Unmatched, XdpMode};
+use super::{DatapathPolicy, Flow, Host, Mode, PortRange, Protocol, Sessions, TcMode, TlsVersion, Unmatched, XdpMode};
 
 pub(super) const MODE: Mode = Mode::Enforce;
 pub(super) const UNMATCHED: Unmatched = Unmatched::Drop;
@@ -27,7 +27,7 @@ pub(super) fn hosts(system: &str) -> Vec<Host> {
     vec![host("thulium", format!("{system}.thulium.com")), host("stun", "stun.l.google.com".to_owned())]
 }
 
-/// T1 (web), T5 (sip), T3 and T6 (media), T4 (stun).
+/// T1 and T2 (web), T5 (sip), T3 and T6 (media), T4 (stun).
 pub(super) fn flows() -> Vec<Flow> {
     let flow = |name: &str, host: &str, protocol, first, last| Flow {
         name: name.to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn flows() -> Vec<Flow> {
         tls_min: None,
     };
     vec![
-        flow("web", "thulium", Protocol::Tcp, 443, 443),
+        Flow { tls_min: Some(TlsVersion::V1_2), ..flow("web", "thulium", Protocol::Tcp, 443, 443) },
         flow("sip", "thulium", Protocol::Udp, 15060, 15060),
         flow("media", "thulium", Protocol::Udp, 16000, 20000),
         flow("stun", "stun", Protocol::Udp, 19302, 19302),

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::exit::{Exit, Failure};
 
 /// Errors that are shown of one file; of more only the number is told.
@@ -12,7 +10,7 @@ const SHOWN: usize = 50;
 const WIDTH: usize = 100;
 
 /// A place in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line, from 1.
     pub line: usize,
@@ -29,17 +27,15 @@ impl fmt::Display for Place {
 }
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
     /// Where; `None` when the file as a whole is meant.
-    #[serde(flatten)]
     pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
     /// What to write instead.
     pub help: String,
     /// The line of `place`, without its line break.
-    #[serde(skip)]
     pub text: String,
 }
 

@@ -12,13 +12,17 @@ use super::{
 /// # Errors
 /// One for each interface that is not there, with the ones that are.
 pub fn check_interfaces(policy: &Policy, source: &Source) -> Result<(), Errors> {
-    missing(policy, source, &present())
+    let present = present().map_err(|error| {
+        let message = format!("the interfaces of this machine cannot be listed: {error}");
+        Errors::of_file(&source.file, message, "check with `--offline` to leave them out")
+    })?;
+    missing(policy, source, &present)
 }
 
 /// The interfaces of this network namespace. `/sys` is not asked: it shows the namespace in which it was mounted.
-fn present() -> Vec<String> {
-    let Ok(interfaces) = nix::net::if_::if_nameindex() else { return Vec::new() };
-    interfaces.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect()
+fn present() -> nix::Result<Vec<String>> {
+    let interfaces = nix::net::if_::if_nameindex()?;
+    Ok(interfaces.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect())
 }
 
 fn missing(policy: &Policy, source: &Source, present: &[String]) -> Result<(), Errors> {
@@ -41,7 +45,7 @@ fn remedy(name: &str, present: &[String]) -> String {
         1..=16 => format!("there are: {}", known.join(", ")),
         more => format!("there are: {}, and {} more", known[..16].join(", "), more - 16),
     };
-    format!("{near}{list} (`--offline` checks without looking)")
+    format!("{near}{list} (`check --offline` does not look)")
 }
 
 /// Where the policy names this interface.

@@ -2,13 +2,16 @@
 //!
 //! * [`Source`]: a file as text and as a tree in which every value knows its place ([`saphyr_parser`] reads the YAML).
 //! * `read`: tree → [`Policy`], one file a section; `defaults` holds Thulium's values.
+//! * [`describe`]: [`Policy`] → words; [`Document`]: [`Policy`] → YAML or JSON, with the defaults written out.
 //! * [`image`]: [`Policy`] → what the datapath's maps hold. Pure.
 //! * [`Errors`]: all that is wrong with a file, as an admin reads it.
 
 mod defaults;
+mod document;
 mod error;
 pub mod image;
 mod interface;
+mod meaning;
 mod model;
 mod read;
 mod section;
@@ -17,8 +20,10 @@ mod tree;
 
 use std::path::Path;
 
+pub use document::Document;
 pub use error::{Errors, Place, PolicyError};
 pub use interface::check_interfaces;
+pub use meaning::describe;
 pub use model::*;
 pub use source::{MAX_BYTES, Source};
 
@@ -47,3 +52,6 @@ pub fn load(path: &Path) -> Result<Policy, Errors> {
 pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Policy, Errors> {
     Source::from_bytes(file_name, bytes)?.policy()
 }
+
+#[cfg(test)]
+mod tests;

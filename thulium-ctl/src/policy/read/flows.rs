@@ -66,8 +66,11 @@ impl Reader<'_> {
         if ports.is_empty() {
             return None;
         }
-        if let Some((node, Some(_))) = tls_min {
-            self.judge_tls(node.place, &name, ports.iter().any(|range| range.protocol == Protocol::Tcp));
+        if let Some((node, Some(_))) = tls_min
+            && ports.iter().all(|range| range.protocol != Protocol::Tcp)
+        {
+            let message = format!("`tls_min` is about TCP, and the flow `{name}` has UDP ports alone");
+            self.report.error(node.place, message, "remove `tls_min`");
         }
         let tls_min = tls_min.and_then(|(_, version)| version);
         Some((Flow { name, host, ports, tls_min }, place))
@@ -132,14 +135,5 @@ impl Reader<'_> {
 
     fn tls(&mut self, node: &Node) -> Option<TlsVersion> {
         value::choice(node, "tls_min", &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)], self.report)
-    }
-
-    fn judge_tls(&mut self, place: Place, flow: &str, tcp: bool) {
-        if tcp {
-            self.report.warn(format!("the flow `{flow}` sets tls_min, which is noted but not enforced yet"));
-        } else {
-            let message = format!("`tls_min` is about TCP, and the flow `{flow}` has UDP ports alone");
-            self.report.error(place, message, "remove `tls_min`");
-        }
     }
 }

@@ -55,6 +55,9 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let mut hosts = hosts::hosts(section.get("hosts"), system.as_deref(), report);
     let flows = flows::flows(section.get("flows"), &mut hosts, system.as_deref(), report);
     use_of_hosts(&mut hosts, &flows, report);
+    for flow in flows.iter().filter(|flow| flow.tls_min.is_some()) {
+        report.warn(format!("the flow `{}` has a lowest TLS version (tls_min), which is not enforced yet", flow.name));
+    }
     let unmatched = section.get("unmatched").and_then(|node| {
         value::choice(node, "unmatched", &[("drop", Unmatched::Drop), ("pass", Unmatched::Pass)], report)
     });

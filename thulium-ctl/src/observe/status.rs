@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use facts::{
     Attachment, DaemonFacts, DaemonState, DatapathFacts, Facts, Hook, Mode, Role, SessionUse, TroubledName,
-    UplinkFacts, Warning,
+    UplinkFacts, Warning, unresolved,
 };
 pub use verdict::Verdict;
 

@@ -6,6 +6,7 @@ pub mod hosts;
 pub mod status;
 
 mod daemon;
+mod instance;
 mod print;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -29,6 +30,7 @@ struct Cli {
 pub struct Options {
     /// Which instance: names the pin directory and the socket, so that several network namespaces can each run one
     #[arg(long, global = true, default_value = "default", env = "THULIUM_INSTANCE", value_name = "NAME")]
+    #[arg(value_parser = instance::parse)]
     pub instance: String,
     /// Print JSON instead of text
     #[arg(long, global = true)]

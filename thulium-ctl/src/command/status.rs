@@ -80,3 +80,6 @@ fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,19 @@ async fn an_instance_is_served_once_and_a_dead_daemons_socket_is_replaced() {
     Endpoint::claim(&socket).unwrap();
 }
 
+#[test]
+fn a_claim_alone_keeps_daemons_out_and_clears_up_behind_a_dead_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("default.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    fs::write(socket.with_extension("lock"), "4194304\n").unwrap();
+    let claim = Claim::take(&socket).unwrap();
+    assert!(matches!(Claim::take(&socket), Err(ClaimError::Served(Some(pid))) if pid == std::process::id()));
+    assert!(matches!(ask(&socket, Request::Status, PATIENCE), Err(AskError::NoDaemon)));
+    drop(claim);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
 #[tokio::test]
 async fn what_cannot_be_made_is_named() {
     let directory = tempfile::tempdir().unwrap();

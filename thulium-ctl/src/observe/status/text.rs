@@ -82,7 +82,7 @@ impl Report {
     }
 }
 
-const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and counters no longer watched. \
+const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and ended sessions not swept. \
                         Start it again: `systemctl restart thulium-ctl`, or `thulium-ctl run --policy FILE`.";
 const PARTLY: &str = "Traffic of the interfaces below that are not attached is not governed.";
 const NOT_ATTACHED: &str = "It is starting or stopping, or it failed: `journalctl -u thulium-ctl` says which.";

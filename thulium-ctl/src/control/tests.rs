@@ -152,12 +152,13 @@ fn no_daemon_and_a_broken_one_are_told_apart() {
         for reply in ["", "nonsense\n", "{\"version\":1}\n"] {
             // The first connection is the one that was given up on.
             let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
             let _ = stream.write_all(reply.as_bytes());
         }
     });
-    for told in ["makes no sense", "makes no sense"] {
+    for _ in 0..2 {
         let error = ask(&socket, Request::Status, PATIENCE).unwrap_err();
-        assert!(matches!(&error, AskError::Broken(why) if why.contains(told) || why.contains("reset")), "{error}");
+        assert!(error.to_string().contains("its reply makes no sense"), "{error}");
     }
     liar.join().unwrap();
 }

@@ -19,13 +19,16 @@ use hickory_resolver::{
     },
     system_conf::parse_resolv_conf,
 };
+use tokio::time::timeout;
 
 use super::Answer;
 
 /// How long one attempt waits for an answer.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Attempts of one lookup.
-const ATTEMPTS: usize = 2;
+/// Further attempts of one lookup.
+const RETRIES: usize = 2;
+/// How long a lookup may take in all, whatever the resolvers do.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The hosts file has no TTL: it is read again this often.
 const HOSTS_FILE_TTL: Duration = Duration::from_secs(60);
 
@@ -87,7 +90,7 @@ impl Lookup {
         Self { servers, record }
     }
 
-    /// Asks for the addresses of `name`; takes 4 s at most for each server that is dead.
+    /// Asks for the addresses of `name`; takes 10 s at most.
     ///
     /// # Errors
     /// A sentence for the admin: why there is no address.
@@ -102,7 +105,8 @@ impl Lookup {
         let mut builder = Resolver::builder_with_config(self.config()?, TokioRuntimeProvider::default());
         *builder.options_mut() = options();
         let resolver = builder.build().map_err(|error| reason(&error, self.record))?;
-        let found = resolver.lookup(fqdn, self.record).await.map_err(|error| reason(&error, self.record))?;
+        let found = timeout(PATIENCE, resolver.lookup(fqdn, self.record)).await.unwrap_or(Err(NetError::Timeout));
+        let found = found.map_err(|error| reason(&error, self.record))?;
         usable(self.answer(found.answers()))
     }
 
@@ -146,7 +150,7 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 fn options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.timeout = ATTEMPT;
-    options.attempts = ATTEMPTS;
+    options.attempts = RETRIES;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;

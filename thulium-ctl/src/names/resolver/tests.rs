@@ -191,6 +191,8 @@ async fn the_first_round_ends_in_time_though_a_name_has_no_answer_and_others_do_
     resolver.first_round(Duration::from_millis(500)).await;
     assert!(start.elapsed() < Duration::from_secs(2), "an attempt alone takes 2 s");
     assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true)]));
+    let late = &receiver.borrow().hosts[0].names[0];
+    assert_eq!((late.resolves, late.why.as_deref()), (false, Some("no resolver has answered yet")));
 }
 
 #[tokio::test]

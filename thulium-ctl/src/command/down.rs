@@ -16,7 +16,7 @@ use nix::{
 
 use super::Options;
 use crate::{
-    control::{serving_process, socket_path},
+    control::{Claim, ClaimError, socket_path},
     daemon::state_directory,
     datapath::{
         attach::{Target, detach_filters},
@@ -31,17 +31,18 @@ use crate::{
 
 /// How long a daemon may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Ends the daemon if there is one, detaches, removes pins, puts back what was set, forgets what was kept on disk.
 ///
 /// # Errors
 /// If something of it cannot be done; calling it again goes on from there.
-pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if !Uid::effective().is_root() {
         return Err(not_permitted().into());
     }
     let instance = &options.instance;
-    end_daemon(instance)?;
+    let _claim = claim(instance)?;
     let pins = Pins::of(instance, options.bpffs.as_deref())?;
     if let Some(tables) = Tables::open(&pins)? {
         detach_filters(&pins, &targets(&tables)?)?;
@@ -68,16 +69,26 @@ fn targets(tables: &Tables) -> anyhow::Result<Vec<Target>> {
     Ok(tables.interfaces()?.iter().filter_map(|(index, interface)| Target::from_entry(*index, interface)).collect())
 }
 
-fn end_daemon(instance: &str) -> anyhow::Result<()> {
+/// Takes the instance away from its daemon. As long as the claim is held, no other daemon starts.
+fn claim(instance: &str) -> anyhow::Result<Claim> {
     let socket = socket_path(instance);
-    let Some(pid) = serving_process(&socket) else { return Ok(()) };
-    let process = Pid::from_raw(i32::try_from(pid).context("the daemon's process id")?);
     let deadline = Instant::now() + PATIENCE;
-    match kill(process, Signal::SIGTERM) {
-        Ok(()) | Err(Errno::ESRCH) => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot end the daemon (process {pid})")),
-    }
-    while serving_process(&socket).is_some() {
+    let mut told = None;
+    loop {
+        let pid = match Claim::take(&socket) {
+            Ok(claim) => return Ok(claim),
+            Err(ClaimError::Served(Some(pid))) => pid,
+            Err(ClaimError::Served(None)) if Instant::now() < deadline => {
+                // It is just writing its process id down.
+                sleep(PAUSE);
+                continue;
+            }
+            Err(error) => return Err(error).with_context(|| format!("instance `{instance}` cannot be taken off")),
+        };
+        if told != Some(pid) {
+            end(pid)?;
+            told = Some(pid);
+        }
         if Instant::now() > deadline {
             return Err(Failure::new(
                 Exit::CheckFailed,
@@ -86,7 +97,14 @@ fn end_daemon(instance: &str) -> anyhow::Result<()> {
             )
             .into());
         }
-        sleep(Duration::from_millis(20));
+        sleep(PAUSE);
     }
-    Ok(())
+}
+
+fn end(pid: u32) -> anyhow::Result<()> {
+    let process = Pid::from_raw(i32::try_from(pid).context("the daemon's process id")?);
+    match kill(process, Signal::SIGTERM) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot end the daemon (process {pid})")),
+    }
 }

@@ -9,7 +9,7 @@ use crate::observe::{Source, drops, interface_names};
 ///
 /// # Errors
 /// If the maps cannot be read.
-pub fn run(options: &Options, source: &impl Source) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options, source: &impl Source) -> anyhow::Result<ExitCode> {
     let interfaces = interface_names(&source.interfaces()?);
     let report = drops::report(&source.drops()?, &interfaces, &source.flow_names()?);
     print(&report, options.json)?;

@@ -16,20 +16,20 @@ use crate::{
 
 /// Which sessions to show.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// Only sessions of this client
     #[arg(long, value_name = "ADDRESS")]
-    pub client: Option<Ipv4Addr>,
+    client: Option<Ipv4Addr>,
     /// Only sessions of this flow of the policy
     #[arg(long, value_name = "NAME")]
-    pub flow: Option<String>,
+    flow: Option<String>,
 }
 
 /// Prints the live sessions; they are there whether or not a daemon runs.
 ///
 /// # Errors
 /// If the maps cannot be read, or there is no flow of that name.
-pub fn run(options: &Options, arguments: Arguments, source: &impl Source) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source) -> anyhow::Result<ExitCode> {
     let (flows, hosts) = (source.flow_names()?, source.host_names()?);
     if let Some(flow) = &arguments.flow
         && !flows.values().any(|name| name == flow)

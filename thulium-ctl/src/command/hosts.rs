@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// If no daemon answers.
-pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let reply = ask(&socket_path(&options.instance), Request::Hosts, PATIENCE);
     let hosts = match reply.map_err(|error| no_answer(&options.instance, &error))? {
         Reply::Hosts(hosts) => hosts,

@@ -6,6 +6,7 @@ mod down;
 mod drops;
 mod flows;
 mod hosts;
+mod instance;
 mod print;
 mod run;
 mod status;
@@ -36,6 +37,7 @@ struct Cli {
 pub struct Options {
     /// Which instance: names the pin directory and the socket, so that several network namespaces can each run one
     #[arg(long, global = true, default_value = "default", env = "THULIUM_INSTANCE", value_name = "NAME")]
+    #[arg(value_parser = instance::parse)]
     pub instance: String,
     /// Print JSON instead of text
     #[arg(long, global = true)]

@@ -13,20 +13,20 @@ use crate::{
 
 /// What to run.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The policy
     #[arg(long, value_name = "FILE")]
-    pub policy: PathBuf,
+    policy: PathBuf,
     /// Print a line for every packet that is refused: for debugging, it costs speed
     #[arg(long)]
-    pub log_datapath: bool,
+    log_datapath: bool,
 }
 
 /// Puts the policy in force and serves it until SIGTERM; it is enforced on after that.
 ///
 /// # Errors
 /// With exit code 78 if the policy is wrong, 4 if the kernel or a privilege is; what was in force before goes on.
-pub fn run(options: &Options, arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let source = Source::read(&arguments.policy)?;
     let policy = source.policy()?;
     check_interfaces(&policy, &source)?;

@@ -23,7 +23,7 @@ use crate::{
 ///
 /// # Errors
 /// If the maps cannot be read.
-pub fn run(options: &Options, source: Option<&impl Source>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(options: &Options, source: Option<&impl Source>) -> anyhow::Result<ExitCode> {
     let mut daemon = ask_daemon(&options.instance);
     let mut datapath = source.map(read).transpose()?;
     if let (DaemonState::Serving(daemon), Some(datapath)) = (&mut daemon, &mut datapath) {
@@ -80,3 +80,6 @@ fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,41 +33,70 @@ impl fmt::Display for ClaimError {
 
 impl std::error::Error for ClaimError {}
 
-/// The claim on an instance: a lock that the kernel releases when its process ends, however it ends, and the socket beside
-/// it. Both files are removed when this is dropped.
+/// The claim on an instance: a lock that the kernel releases when its process ends, however it ends. The lock file, and the
+/// socket that it guards, are removed when this is dropped.
 #[derive(Debug)]
-pub struct Endpoint {
-    listener: UnixListener,
+pub struct Claim {
     socket: PathBuf,
     lock: PathBuf,
     /// Held as long as this lives.
     _held: File,
 }
 
+impl Claim {
+    /// Claims the instance whose socket is `socket`, and removes what a dead daemon left there.
+    ///
+    /// # Errors
+    /// If a living daemon serves the instance, or the lock cannot be made.
+    pub fn take(socket: &Path) -> Result<Self, ClaimError> {
+        if let Some(directory) = socket.parent() {
+            make_directory(directory).map_err(|error| ClaimError::Io(directory.to_owned(), error))?;
+        }
+        let lock = socket.with_extension("lock");
+        let held = acquire(&lock)?;
+        let claim = Self { socket: socket.to_owned(), lock, _held: held };
+        // With the lock held, whoever made the socket that is there is dead.
+        match fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClaimError::Io(socket.to_owned(), error)),
+            _ => Ok(claim),
+        }
+    }
+
+    /// Makes the socket. Connections wait until [`Endpoint::serve`]. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn listen(self) -> Result<Endpoint, ClaimError> {
+        let failed = |error| ClaimError::Io(self.socket.clone(), error);
+        let listener = UnixListener::bind(&self.socket).map_err(failed)?;
+        fs::set_permissions(&self.socket, Permissions::from_mode(0o660)).map_err(failed)?;
+        Ok(Endpoint { listener, _claim: self })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // The lock is still held: nobody else's files are removed.
+        let _ = fs::remove_file(&self.socket);
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+/// The socket of a claimed instance.
+#[derive(Debug)]
+pub struct Endpoint {
+    listener: UnixListener,
+    /// Removes the socket when this is dropped.
+    _claim: Claim,
+}
+
 impl Endpoint {
-    /// Claims the instance whose socket is `socket` and listens there; the socket of a dead daemon is replaced. Connections
-    /// wait until [`Endpoint::serve`]. Needs a tokio runtime.
+    /// Claims the instance and listens at once; see [`Claim::take`] and [`Claim::listen`].
     ///
     /// # Errors
     /// If a living daemon serves the instance, or the files cannot be made.
     pub fn claim(socket: &Path) -> Result<Self, ClaimError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| ClaimError::Io(path, error)
-        };
-        if let Some(directory) = socket.parent() {
-            fs::create_dir_all(directory).map_err(failed(directory))?;
-        }
-        let lock = socket.with_extension("lock");
-        let held = acquire(&lock)?;
-        // With the lock held, whoever made the socket that is there is dead.
-        match fs::remove_file(socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(socket)(error)),
-            _ => {}
-        }
-        let listener = UnixListener::bind(socket).map_err(failed(socket))?;
-        fs::set_permissions(socket, Permissions::from_mode(0o660)).map_err(failed(socket))?;
-        Ok(Self { listener, socket: socket.to_owned(), lock, _held: held })
+        Claim::take(socket)?.listen()
     }
 
     /// Answers requests, for ever. `handler` is asked for each.
@@ -80,22 +109,13 @@ impl Endpoint {
     }
 }
 
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        // The lock is still held: nobody else's files are removed.
-        let _ = fs::remove_file(&self.socket);
-        let _ = fs::remove_file(&self.lock);
+/// Makes the directory, for everyone to enter, unless it is there.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
     }
-}
-
-/// The process that serves the instance whose socket is `socket`; `None` if nobody does.
-pub fn serving_process(socket: &Path) -> Option<u32> {
-    let mut file = File::open(socket.with_extension("lock")).ok()?;
-    // Whoever holds the lock lives; a file without a lock is a dead daemon's.
-    let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
-    let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    pid.trim().parse().ok()
+    fs::create_dir_all(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
 /// Takes the lock and writes our process into it.

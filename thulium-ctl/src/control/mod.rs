@@ -5,7 +5,8 @@
 //! ← {"version":1,"reply":{"status":{…}}}
 //! ```
 //!
-//! [`Endpoint`] makes sure that only one daemon serves an instance; [`ask`] is the commands' side.
+//! A [`Claim`] makes sure that only one daemon serves an instance, an [`Endpoint`] listens and answers for it; [`ask`] is
+//! the commands' side.
 
 mod client;
 mod endpoint;
@@ -15,7 +16,7 @@ mod server;
 use std::path::PathBuf;
 
 pub use client::{AskError, ask};
-pub use endpoint::{ClaimError, Endpoint, serving_process};
+pub use endpoint::{Claim, ClaimError, Endpoint};
 pub use message::{Reply, Request};
 
 /// The socket of an instance.

@@ -8,7 +8,7 @@ use thulium_ebpf::abi::Role;
 
 use super::{Daemon, Setup, say, state_directory};
 use crate::{
-    control::{ClaimError, Endpoint, socket_path},
+    control::{Claim, ClaimError, socket_path},
     datapath::{
         attach::{Target, attach},
         host::{HostSettings, Ports},
@@ -36,7 +36,7 @@ impl Daemon {
             return Err(not_permitted().into());
         }
         refuse_other_layout(&setup.pins)?;
-        let endpoint = claim(&setup.pins)?;
+        let claim = claim(&setup.pins)?;
         let targets = Target::of(&policy)?;
         let ground = Ground::read(&policy)?;
 
@@ -71,7 +71,7 @@ impl Daemon {
             ground,
             ebpf: loaded.ebpf,
             tables,
-            endpoint,
+            endpoint: claim.listen()?,
             resolver,
             names,
             attachments,
@@ -116,9 +116,9 @@ fn refuse_other_layout(pins: &Pins) -> Result<(), Failure> {
     ))
 }
 
-fn claim(pins: &Pins) -> Result<Endpoint, Failure> {
+fn claim(pins: &Pins) -> Result<Claim, Failure> {
     let instance = pins.instance();
-    Endpoint::claim(&socket_path(instance)).map_err(|error| {
+    Claim::take(&socket_path(instance)).map_err(|error| {
         let remedy = match error {
             ClaimError::Served(_) => {
                 "See `thulium-ctl status`; give a second one another name with `--instance`.".to_owned()

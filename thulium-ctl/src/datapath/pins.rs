@@ -29,9 +29,8 @@ impl Pins {
     /// The pins of `instance` in the BPF file system at `bpffs`, or where it usually is.
     ///
     /// # Errors
-    /// If there is no BPF file system, or the instance's name cannot be a file's name there.
+    /// If there is no BPF file system.
     pub fn of(instance: &str, bpffs: Option<&Path>) -> Result<Self, Failure> {
-        check_name(instance)?;
         let found = match bpffs {
             Some(path) => Some(path).filter(|path| is_bpffs(path)).map(Path::to_path_buf),
             None => USUAL.iter().map(PathBuf::from).find(|path| is_bpffs(path)),
@@ -139,30 +138,9 @@ fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS)
 }
 
-/// Names of instances: bpffs allows no dots, and a socket's path is short.
-fn check_name(instance: &str) -> Result<(), Failure> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !instance.is_empty() && instance.len() <= 48 && instance.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Usage,
-        format!("{instance:?} cannot name an instance"),
-        "Write 1 to 48 letters, digits, `-` or `_`.",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_instance_name_that_is_no_file_name_is_refused() {
-        for name in ["", "a.b", "a/b", "../x", "ä"] {
-            assert_eq!(check_name(name).unwrap_err().exit, Exit::Usage, "{name:?}");
-        }
-        assert!(check_name("office-2").is_ok());
-    }
 
     #[test]
     fn a_folder_that_is_no_bpffs_is_an_error_with_the_remedy() {

@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -15,36 +17,63 @@ use hickory_resolver::{
         op::{Query, ResponseCode},
         rr::{Name, Record},
     },
-    system_conf::read_system_conf,
+    system_conf::parse_resolv_conf,
 };
+use tokio::time::timeout;
 
 use super::Answer;
 
 /// How long one attempt waits for an answer.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Attempts of one lookup.
-const ATTEMPTS: usize = 2;
+/// Further attempts of one lookup.
+const RETRIES: usize = 2;
+/// How long a lookup may take in all, whatever the resolvers do.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The hosts file has no TTL: it is read again this often.
 const HOSTS_FILE_TTL: Duration = Duration::from_secs(60);
 
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Servers {
-    /// The system's resolvers: `/etc/hosts` first, then the name servers of `/etc/resolv.conf`. Both files are read again for
-    /// each lookup, since DHCP changes the latter at any time.
-    System,
+    /// The system's resolvers: first the hosts file, then the name servers of `resolv.conf`. Both are read again for each
+    /// lookup, since DHCP changes the latter at any time; a file that is missing or broken is a failed lookup, no more.
+    System(SystemFiles),
     /// These, and neither `/etc/hosts` nor `/etc/resolv.conf`.
     These(Vec<SocketAddr>),
+}
+
+/// Where the system says how names are resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemFiles {
+    /// Usually `/etc/hosts`.
+    pub hosts: PathBuf,
+    /// Usually `/etc/resolv.conf`. Of it only the name servers count, no search domain and no option.
+    pub resolv_conf: PathBuf,
+}
+
+impl Default for SystemFiles {
+    fn default() -> Self {
+        Self { hosts: "/etc/hosts".into(), resolv_conf: "/etc/resolv.conf".into() }
+    }
 }
 
 impl Servers {
     /// The policy's resolvers; the system's if it names none.
     pub fn of_policy(resolvers: &[IpAddr]) -> Self {
         if resolvers.is_empty() {
-            Self::System
+            Self::System(SystemFiles::default())
         } else {
             Self::These(resolvers.iter().map(|address| SocketAddr::new(*address, 53)).collect())
         }
+    }
+}
+
+impl SystemFiles {
+    fn name_servers(&self) -> Result<Vec<IpAddr>, String> {
+        let path = self.resolv_conf.display();
+        let text = fs::read(&self.resolv_conf).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        let (config, _) = parse_resolv_conf(text).map_err(|_| format!("{path} names no resolver"))?;
+        Ok(config.name_servers().iter().map(|server| server.ip).collect())
     }
 }
 
@@ -61,39 +90,40 @@ impl Lookup {
         Self { servers, record }
     }
 
-    /// Asks for the addresses of `name`; takes 4 s at most for each server that is dead.
+    /// Asks for the addresses of `name`; takes 10 s at most.
     ///
     /// # Errors
     /// A sentence for the admin: why there is no address.
     pub async fn ask(&self, name: &str) -> Result<Answer, String> {
         let mut fqdn = Name::from_ascii(name).map_err(|error| format!("it is no valid DNS name: {error}"))?;
         fqdn.set_fqdn(true);
-        if self.servers == Servers::System
-            && let Some(answer) = self.in_hosts_file(&fqdn)
+        if let Servers::System(files) = &self.servers
+            && let Some(answer) = self.in_hosts_file(files, &fqdn)
         {
             return usable(answer);
         }
         let mut builder = Resolver::builder_with_config(self.config()?, TokioRuntimeProvider::default());
         *builder.options_mut() = options();
         let resolver = builder.build().map_err(|error| reason(&error, self.record))?;
-        let found = resolver.lookup(fqdn, self.record).await.map_err(|error| reason(&error, self.record))?;
+        let found = timeout(PATIENCE, resolver.lookup(fqdn, self.record)).await.unwrap_or(Err(NetError::Timeout));
+        let found = found.map_err(|error| reason(&error, self.record))?;
         usable(self.answer(found.answers()))
     }
 
     fn config(&self) -> Result<ResolverConfig, String> {
         let servers = match &self.servers {
             Servers::These(servers) => servers.iter().map(|server| name_server(*server)).collect(),
-            Servers::System => {
-                let (config, _) = read_system_conf()
-                    .map_err(|error| format!("/etc/resolv.conf names no resolver: {}", plain(&error)))?;
-                config.name_servers().iter().map(|server| name_server(SocketAddr::new(server.ip, 53))).collect()
+            Servers::System(files) => {
+                let addresses = files.name_servers()?.into_iter();
+                addresses.map(|address| name_server(SocketAddr::new(address, 53))).collect()
             }
         };
         Ok(ResolverConfig::from_parts(None, Vec::new(), servers))
     }
 
-    fn in_hosts_file(&self, name: &Name) -> Option<Answer> {
-        let hosts = Hosts::from_system().ok()?;
+    fn in_hosts_file(&self, files: &SystemFiles, name: &Name) -> Option<Answer> {
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(fs::File::open(&files.hosts).ok()?).ok()?;
         let found = hosts.lookup_static_host(&Query::query(name.clone(), self.record))?;
         let answer = self.answer(found.answers());
         (!answer.addresses.is_empty()).then_some(Answer { ttl: HOSTS_FILE_TTL, ..answer })
@@ -120,11 +150,14 @@ fn name_server(server: SocketAddr) -> NameServerConfig {
 fn options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.timeout = ATTEMPT;
-    options.attempts = ATTEMPTS;
+    options.attempts = RETRIES;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-    options.case_randomization = false;
+    // All servers that resolv.conf can name at once: a dead one costs no time.
+    options.num_concurrent_reqs = 3;
+    // The kernel's choice avoids the ports that are reserved for clients' mappings; the library's own would not.
+    options.os_port_selection = true;
     options
 }
 
@@ -195,8 +228,47 @@ mod tests {
 
     #[test]
     fn the_policys_resolvers_come_before_the_systems() {
-        assert_eq!(Servers::of_policy(&[]), Servers::System);
+        assert_eq!(Servers::of_policy(&[]), Servers::System(SystemFiles::default()));
         let named = Servers::of_policy(&["192.0.2.53".parse().unwrap()]);
         assert_eq!(named, Servers::These(vec!["192.0.2.53:53".parse().unwrap()]));
+    }
+
+    fn system(directory: &std::path::Path) -> Lookup {
+        let files = SystemFiles { hosts: directory.join("hosts"), resolv_conf: directory.join("resolv.conf") };
+        Lookup::new(Servers::System(files), RecordType::A)
+    }
+
+    #[tokio::test]
+    async fn the_hosts_file_comes_first_and_is_read_each_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let lookup = system(directory.path());
+        fs::write(
+            directory.path().join("hosts"),
+            "203.0.113.7 Acme.Thulium.com www # ours\n2001:db8::7 acme.thulium.com\n",
+        )
+        .unwrap();
+        assert_eq!(lookup.ask("acme.thulium.com").await, Ok(answer(&["203.0.113.7"])));
+        fs::write(directory.path().join("hosts"), "203.0.113.8 acme.thulium.com\n").unwrap();
+        assert_eq!(lookup.ask("acme.thulium.com").await, Ok(answer(&["203.0.113.8"])));
+    }
+
+    #[tokio::test]
+    async fn a_missing_or_broken_resolv_conf_is_a_failed_lookup() {
+        let directory = tempfile::tempdir().unwrap();
+        let lookup = system(directory.path());
+        assert!(lookup.ask("stun.test").await.unwrap_err().contains("resolv.conf cannot be read"));
+        for broken in ["", "nameserver\n", "nameserver here\n\u{0}\n", "search office.test\n"] {
+            fs::write(directory.path().join("resolv.conf"), broken).unwrap();
+            let why = lookup.ask("stun.test").await.unwrap_err();
+            assert!(why.contains("resolv.conf names no resolver"), "{broken:?}: {why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_none_is_told() {
+        for name in ["a..b", &"x".repeat(300)] {
+            let why = Lookup::new(Servers::These(Vec::new()), RecordType::A).ask(name).await.unwrap_err();
+            assert!(why.contains("no valid DNS name"), "{why}");
+        }
     }
 }

@@ -18,7 +18,7 @@ mod state;
 
 pub use book::{AddressBook, Answer, Entry};
 pub use clock::Clock;
-pub use lookup::{Lookup, RecordType, Servers};
+pub use lookup::{Lookup, RecordType, Servers, SystemFiles};
 pub use report::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
 pub use resolver::{FIRST_ROUND, Resolver, Snapshot};
 pub use schedule::Pace;

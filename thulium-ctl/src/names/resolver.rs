@@ -101,6 +101,10 @@ impl Resolver {
             }
         })
         .await;
+        let late = self.due.iter().filter(|(_, due)| due.at.is_none());
+        for (name, _) in late {
+            self.book.fail(name, "no resolver has answered yet", self.clock.now());
+        }
         self.changed();
     }
 

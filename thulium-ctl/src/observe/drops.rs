@@ -10,6 +10,7 @@ use thulium_ebpf::abi::{Counter, Direction, DropKey, Family, NO_SLOT, Reason, Ve
 
 use super::{
     Slots, VERSION,
+    paragraph::paragraph,
     quantity::{bytes, count},
     table::{Align, Table},
 };
@@ -146,7 +147,8 @@ impl Report {
             self.drops.iter().chain(&self.passed).map(|row| row.cause.reason.as_str()).collect();
         let known = Reason::ALL.iter().filter(|reason| occurring.contains(reason.name()));
         for reason in known {
-            writeln!(f, "{}: {}.\n    {}", reason.name(), reason.meaning(), reason.hint())?;
+            writeln!(f, "{}", paragraph(&format!("{}: {}.", reason.name(), reason.meaning()), ""))?;
+            writeln!(f, "{}", paragraph(reason.hint(), "    "))?;
         }
         writeln!(f)
     }

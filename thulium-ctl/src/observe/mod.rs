@@ -8,6 +8,7 @@ pub mod flows;
 pub mod hosts;
 pub mod status;
 
+mod paragraph;
 mod quantity;
 mod source;
 mod table;

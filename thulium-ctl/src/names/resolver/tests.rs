@@ -1,1 +1,250 @@
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
 
+use tokio::net::UdpSocket;
+
+use super::*;
+use crate::names::{RecordType, Servers};
+
+/// How the responder answers a question for a name.
+#[derive(Clone, Debug)]
+enum Behaviour {
+    Addresses(Vec<[u8; 4]>, u32),
+    Code(u8),
+    Silence,
+}
+
+/// A DNS server on loopback that answers questions for A records, and whose answers can be changed.
+struct Responder {
+    address: SocketAddr,
+    behaviour: Arc<Mutex<BTreeMap<String, Behaviour>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Responder {
+    async fn start() -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let responder =
+            Self { address: socket.local_addr().unwrap(), behaviour: Arc::default(), asked: Arc::default() };
+        let (behaviour, asked) = (Arc::clone(&responder.behaviour), Arc::clone(&responder.asked));
+        tokio::spawn(async move {
+            let mut packet = [0; 512];
+            while let Ok((length, client)) = socket.recv_from(&mut packet).await {
+                let question = &packet[..length];
+                let name = name_of(question);
+                asked.lock().unwrap().push(name.clone());
+                let behaviour = behaviour.lock().unwrap().get(&name).cloned();
+                if let Some(reply) = reply(question, &behaviour.unwrap_or(Behaviour::Code(NXDOMAIN))) {
+                    socket.send_to(&reply, client).await.unwrap();
+                }
+            }
+        });
+        responder
+    }
+
+    fn set(&self, name: &str, behaviour: Behaviour) {
+        self.behaviour.lock().unwrap().insert(name.to_owned(), behaviour);
+    }
+
+    fn times_asked(&self, name: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
+    }
+
+    fn resolver(&self, hosts: &[Host], state: Option<PathBuf>) -> (Resolver, watch::Receiver<Snapshot>) {
+        let lookup = Lookup::new(Servers::These(vec![self.address]), RecordType::A);
+        Resolver::new(hosts, lookup, QUICK, state)
+    }
+}
+
+const NXDOMAIN: u8 = 3;
+const SERVFAIL: u8 = 2;
+const QUICK: Pace = Pace {
+    shortest: Duration::from_millis(20),
+    longest: Duration::from_millis(20),
+    first_retry: Duration::from_millis(20),
+    last_retry: Duration::from_millis(40),
+};
+/// Long enough for a busy machine; nothing waits so long when all is well.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The name that a message asks for, in lower case: labels from the end of the header (RFC 1035 §4.1.2).
+fn name_of(question: &[u8]) -> String {
+    let mut labels = Vec::new();
+    let mut place = 12;
+    while question[place] != 0 {
+        let end = place + 1 + usize::from(question[place]);
+        labels.push(String::from_utf8_lossy(&question[place + 1..end]).to_lowercase());
+        place = end;
+    }
+    labels.join(".")
+}
+
+/// Header and question as they came, then the answers; no other records.
+fn reply(question: &[u8], behaviour: &Behaviour) -> Option<Vec<u8>> {
+    let (code, addresses, ttl) = match behaviour {
+        Behaviour::Addresses(addresses, ttl) => (0, addresses.as_slice(), *ttl),
+        Behaviour::Code(code) => (*code, [].as_slice(), 0),
+        Behaviour::Silence => return None,
+    };
+    let name_end = 12 + question[12..].iter().position(|byte| *byte == 0)? + 1;
+    let mut reply = question[..name_end + 4].to_vec();
+    reply[2] = 0x81; // a response; recursion was desired
+    reply[3] = 0x80 | code; // recursion is available
+    reply[6..12].copy_from_slice(&[0, addresses.len() as u8, 0, 0, 0, 0]);
+    for address in addresses {
+        reply.extend([0xc0, 12, 0, 1, 0, 1]); // the question's name, A, IN
+        reply.extend(ttl.to_be_bytes());
+        reply.extend([0, 4]);
+        reply.extend(address);
+    }
+    Some(reply)
+}
+
+fn host(name: &str, dns: &str, keep_old: Duration) -> Host {
+    Host { name: name.to_owned(), names: vec![dns.to_owned()], addresses: Vec::new(), keep_old }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Addresses that admit new sessions, and whether DNS still names them.
+fn addresses(snapshot: &Snapshot) -> BTreeSet<(String, bool)> {
+    snapshot.entries.iter().map(|(prefix, entry)| (prefix.addr().to_string(), entry.until.is_none())).collect()
+}
+
+fn set(rows: &[(&str, bool)]) -> BTreeSet<(String, bool)> {
+    rows.iter().map(|(address, live)| ((*address).to_owned(), *live)).collect()
+}
+
+async fn wait(receiver: &mut watch::Receiver<Snapshot>, condition: impl FnMut(&Snapshot) -> bool) -> Snapshot {
+    timeout(PATIENCE, receiver.wait_for(condition)).await.expect("it never came to that").unwrap().clone()
+}
+
+#[tokio::test]
+async fn answers_that_change_accumulate() {
+    let dns = Responder::start().await;
+    dns.set("stun.test", Behaviour::Addresses(vec![[192, 0, 2, 1], [192, 0, 2, 2]], 1));
+    let (mut resolver, mut receiver) = dns.resolver(&[host("stun", "stun.test", DAY)], None);
+    resolver.first_round(PATIENCE).await;
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true), ("192.0.2.2", true)]));
+
+    let task = tokio::spawn(resolver.run());
+    dns.set("stun.test", Behaviour::Addresses(vec![[192, 0, 2, 2], [192, 0, 2, 3]], 1));
+    let all = set(&[("192.0.2.1", false), ("192.0.2.2", true), ("192.0.2.3", true)]);
+    let snapshot = wait(&mut receiver, |snapshot| addresses(snapshot) == all).await;
+    let left = snapshot.entries.values().find_map(|entry| snapshot.remaining(entry)).unwrap();
+    assert!(left <= DAY && left > DAY - PATIENCE, "{left:?}");
+    task.abort();
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_longer_kept_goes_without_a_further_answer() {
+    let dns = Responder::start().await;
+    dns.set("stun.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 1));
+    let (mut resolver, mut receiver) = dns.resolver(&[host("stun", "stun.test", Duration::from_millis(300))], None);
+    resolver.first_round(PATIENCE).await;
+    let task = tokio::spawn(resolver.run());
+    dns.set("stun.test", Behaviour::Addresses(vec![[192, 0, 2, 2]], 1));
+    wait(&mut receiver, |snapshot| addresses(snapshot).len() == 2).await;
+    dns.set("stun.test", Behaviour::Silence);
+    wait(&mut receiver, |snapshot| addresses(snapshot) == set(&[("192.0.2.2", true)])).await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn failures_of_every_kind_lose_nothing_and_are_told() {
+    let dns = Responder::start().await;
+    dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 1));
+    let (mut resolver, mut receiver) = dns.resolver(&[host("web", "web.test", Duration::ZERO)], None);
+    resolver.first_round(PATIENCE).await;
+    let task = tokio::spawn(resolver.run());
+    let kinds = [
+        (Behaviour::Code(SERVFAIL), "SERVFAIL"),
+        (Behaviour::Code(NXDOMAIN), "NXDOMAIN"),
+        (Behaviour::Addresses(vec![], 1), "no A record"),
+        (Behaviour::Addresses(vec![[0, 0, 0, 0]], 1), "seems to block"),
+        (Behaviour::Silence, "no resolver answered in time"),
+    ];
+    for (kind, told) in kinds {
+        dns.set("web.test", kind);
+        let why = |snapshot: &Snapshot| snapshot.hosts[0].names[0].why.clone().unwrap_or_default();
+        let snapshot = wait(&mut receiver, |snapshot| why(snapshot).contains(told)).await;
+        assert_eq!(addresses(&snapshot), set(&[("192.0.2.1", true)]), "{told}");
+        assert!(!snapshot.hosts[0].names[0].resolves);
+    }
+    dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 1));
+    wait(&mut receiver, |snapshot| snapshot.hosts[0].names[0].resolves).await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn the_first_round_ends_in_time_though_a_name_has_no_answer_and_others_do_not_wait_for_it() {
+    let dns = Responder::start().await;
+    dns.set("dead.test", Behaviour::Silence);
+    dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 60));
+    let hosts = [host("dead", "dead.test", DAY), host("web", "web.test", DAY)];
+    let (mut resolver, receiver) = dns.resolver(&hosts, None);
+    let start = Instant::now();
+    resolver.first_round(Duration::from_millis(500)).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "an attempt alone takes 2 s");
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true)]));
+    let late = &receiver.borrow().hosts[0].names[0];
+    assert_eq!((late.resolves, late.why.as_deref()), (false, Some("no resolver has answered yet")));
+}
+
+#[tokio::test]
+async fn names_are_asked_for_as_they_stand_and_again_and_again() {
+    let dns = Responder::start().await;
+    let (mut resolver, receiver) = dns.resolver(&[host("web", "web", DAY)], None);
+    resolver.first_round(PATIENCE).await;
+    assert!(receiver.borrow().hosts[0].names[0].why.as_ref().unwrap().contains("NXDOMAIN"));
+    let task = tokio::spawn(resolver.run());
+    timeout(PATIENCE, async {
+        while dns.times_asked("web") < 5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it gave up");
+    let asked: BTreeSet<String> = dns.asked.lock().unwrap().iter().cloned().collect();
+    assert_eq!(asked, BTreeSet::from(["web".to_owned()]), "no search domain");
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_restart_with_dead_dns_goes_on_with_what_was_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("default/names.json");
+    let hosts = [host("web", "web.test", DAY)];
+    let dns = Responder::start().await;
+    dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 60));
+    let (mut first, _) = dns.resolver(&hosts, Some(state.clone()));
+    first.first_round(PATIENCE).await;
+    drop(first);
+
+    dns.set("web.test", Behaviour::Code(SERVFAIL));
+    let (mut second, receiver) = dns.resolver(&hosts, Some(state.clone()));
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", false)]), "before the first question");
+    second.first_round(PATIENCE).await;
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", false)]));
+    assert_eq!(receiver.borrow().state_trouble, None);
+
+    fs::write(&state, "not ours").unwrap();
+    let (_, receiver) = dns.resolver(&hosts, Some(state));
+    assert!(receiver.borrow().state_trouble.as_ref().unwrap().contains("cannot be read"), "told, and not fatal");
+}
+
+#[tokio::test]
+async fn a_dead_resolver_beside_a_living_one_does_no_harm() {
+    let dns = Responder::start().await;
+    dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 60));
+    let dead = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let servers = Servers::These(vec![dead.local_addr().unwrap(), dns.address]);
+    let lookup = Lookup::new(servers, RecordType::A);
+    let answer = lookup.ask("web.test").await.unwrap();
+    assert_eq!(answer.addresses, BTreeSet::from([[192, 0, 2, 1].into()]));
+    assert_eq!(answer.ttl, Duration::from_secs(60));
+}

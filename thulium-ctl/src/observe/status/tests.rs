@@ -1,1 +1,176 @@
+use super::*;
+use crate::{
+    names::{AddressBook, Answer},
+    observe::drops::Sum,
+    policy::Host,
+};
 
+fn attachment(name: &str, role: Role, tc: Hook) -> Attachment {
+    let why = if tc == Hook::None { "it is gone" } else { "veth: XDP cannot see unfinished checksums" };
+    Attachment { name: name.to_owned(), role, tc, xdp: Hook::None, why: why.to_owned() }
+}
+
+fn datapath() -> DatapathFacts {
+    DatapathFacts {
+        mode: Some(Mode::Enforce),
+        generation: 4,
+        interfaces: vec![attachment("eth1", Role::Lan, Hook::Tcx), attachment("eth0", Role::Uplink, Hook::Clsact)],
+        uplinks: vec![UplinkFacts {
+            name: "isp-a".to_owned(),
+            interface: "eth0".to_owned(),
+            address: Some([198, 51, 100, 1].into()),
+        }],
+        sessions: SessionUse { used: 12, capacity: 262_144 },
+        dropped: Sum { packets: 1201, bytes: 1_048_576 },
+        would_drop: Sum::default(),
+    }
+}
+
+fn daemon() -> DaemonFacts {
+    DaemonFacts {
+        pid: 412,
+        since: 900,
+        release: "0.1.0".to_owned(),
+        policy: "/etc/thulium/policy.yaml".into(),
+        system: "acme".to_owned(),
+        mode: Mode::Enforce,
+        interfaces: Vec::new(),
+        uplinks: Default::default(),
+        unresolved: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+fn judged(datapath: Option<DatapathFacts>, daemon: DaemonState) -> Report {
+    report(Facts { instance: "default".to_owned(), datapath, daemon }, 1000)
+}
+
+fn serving(daemon: DaemonFacts) -> DaemonState {
+    DaemonState::Serving(Box::new(daemon))
+}
+
+#[test]
+fn all_well_is_one_screen_with_the_verdict_first() {
+    let report = judged(Some(datapath()), serving(daemon()));
+    let expected = "\
+ENFORCING
+
+instance    default
+daemon      process 412, version 0.1.0, ready 1m40s ago
+policy      /etc/thulium/policy.yaml, system acme
+mode        enforce, policy generation 4
+interfaces  eth1 (LAN): TC tcx, XDP off (veth: XDP cannot see unfinished checksums)
+            eth0 (uplink): TC clsact, XDP off (veth: XDP cannot see unfinished checksums)
+uplinks     isp-a on eth0: 198.51.100.1
+sessions    12 of 262144
+refused     1201 packets, 1.0 MiB
+";
+    assert_eq!(report.to_string(), expected);
+    assert!(report.is_running());
+}
+
+#[test]
+fn the_json_tells_datapath_and_daemon_apart() {
+    let json = serde_json::to_value(judged(Some(datapath()), DaemonState::None)).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["verdict"], "unserved");
+    assert_eq!((&json["datapath"]["attached"], &json["daemon"]["serving"]), (&true.into(), &false.into()));
+    assert_eq!(json["datapath"]["interfaces"][1]["tc"], "clsact");
+    assert_eq!(json["datapath"]["dropped"]["packets"], 1201);
+    let json = serde_json::to_value(judged(None, serving(daemon()))).unwrap();
+    assert_eq!((&json["datapath"]["attached"], &json["daemon"]["serving"]), (&false.into(), &true.into()));
+    assert_eq!(json["daemon"]["pid"], 412);
+}
+
+#[test]
+fn only_attached_and_served_is_running() {
+    let mut partly = datapath();
+    partly.interfaces[1] = attachment("eth0", Role::Uplink, Hook::None);
+    let mut empty = datapath();
+    empty.interfaces.clear();
+    let broken = || DaemonState::Broken("no reply within 3 s".to_owned());
+    for (datapath, daemon, verdict, said) in [
+        (None, DaemonState::None, Verdict::NotRunning, "NOT RUNNING\n  Nothing is enforced"),
+        (None, serving(daemon()), Verdict::NotAttached, "NOT ATTACHED, though a daemon runs\n"),
+        (Some(empty), serving(daemon()), Verdict::NotAttached, "NOT ATTACHED"),
+        (None, broken(), Verdict::NotAttached, "no reply within 3 s"),
+        (Some(datapath()), DaemonState::None, Verdict::Unserved, "ATTACHED, but no daemon serves it\n"),
+        (Some(datapath()), broken(), Verdict::Unserved, "no reply within 3 s"),
+        (Some(partly), serving(daemon()), Verdict::PartlyAttached, "interface eth0 is not attached: it is gone"),
+    ] {
+        let report = judged(datapath, daemon);
+        assert_eq!(report.verdict, verdict);
+        assert!(!report.is_running(), "{verdict:?}");
+        assert!(report.to_string().contains(said), "{report}");
+    }
+}
+
+#[test]
+fn audit_says_that_nothing_is_refused() {
+    let audit = DatapathFacts { mode: Some(Mode::Audit), would_drop: Sum { packets: 1, bytes: 60 }, ..datapath() };
+    let report = judged(Some(audit), serving(daemon()));
+    let text = report.to_string();
+    assert!(report.is_running());
+    assert!(text.starts_with("AUDIT: nothing is refused, only counted · 1 warning\n"), "{text}");
+    assert!(text.contains("\nwould drop  1 packet, 60 B\n"), "{text}");
+    assert!(text.contains("`mode: enforce` would have refused 1 packet"), "{text}");
+}
+
+#[test]
+fn the_daemons_mode_stands_in_for_an_unknown_one() {
+    let unknown = DatapathFacts { mode: None, ..datapath() };
+    let audit = DaemonFacts { mode: Mode::Audit, ..daemon() };
+    assert_eq!(judged(Some(unknown), serving(audit)).verdict, Verdict::Audit);
+}
+
+#[test]
+fn warnings_say_what_to_do_most_urgent_first() {
+    let host = |name: &str, dns: &[&str]| Host {
+        name: name.to_owned(),
+        names: dns.iter().map(|dns| (*dns).to_owned()).collect(),
+        addresses: Vec::new(),
+        keep_old: std::time::Duration::from_secs(60),
+    };
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(800);
+    let mut book = AddressBook::new(&[host("thulium", &["a.test", "b.test"]), host("stun", &["stun.test"])]);
+    let ttl = std::time::Duration::from_secs(60);
+    book.observe("a.test", &Answer { addresses: [[192, 0, 2, 1].into()].into(), ttl }, now);
+    book.fail("b.test", "the name does not exist (NXDOMAIN)", now);
+    book.fail("stun.test", "no resolver answered in time", now);
+    let daemon = DaemonFacts {
+        unresolved: unresolved(&book.report(now)),
+        warnings: vec![Warning::new("`tls_min` of flow web is not enforced yet", "")],
+        ..daemon()
+    };
+    let mut full = datapath();
+    full.uplinks[0].address = None;
+    full.sessions = SessionUse { used: 90, capacity: 100 };
+    let report = judged(Some(full), serving(daemon));
+    let text = report.to_string();
+    assert!(text.starts_with("ENFORCING · 5 warnings\n"), "{text}");
+    let whats: Vec<&str> = report.warnings.iter().map(|warning| warning.what.as_str()).collect();
+    assert_eq!(
+        whats,
+        [
+            "uplink isp-a has no address: nothing can be opened through it",
+            "the session table is nearly full: 90 of 100",
+            "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 known",
+            "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
+            "`tls_min` of flow web is not enforced yet",
+        ]
+    );
+    assert!(
+        text.contains("\n! uplink isp-a has no address: nothing can be opened through it\n  `ip address show eth0`")
+    );
+}
+
+#[test]
+fn what_the_daemon_says_comes_over_the_socket_whole() {
+    let mut said = daemon();
+    said.interfaces = datapath().interfaces;
+    said.uplinks.insert("eth0".to_owned(), "isp-a".to_owned());
+    let line = serde_json::to_string(&said).unwrap();
+    assert_eq!(serde_json::from_str::<DaemonFacts>(&line).unwrap(), said);
+    let bare = serde_json::to_string(&daemon()).unwrap();
+    assert_eq!(serde_json::from_str::<DaemonFacts>(&bare).unwrap(), daemon());
+}

@@ -7,7 +7,10 @@ use super::{
     facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role},
     verdict::Verdict,
 };
-use crate::observe::quantity::{ago, bytes, count};
+use crate::observe::{
+    paragraph::paragraph,
+    quantity::{ago, bytes, count},
+};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +27,10 @@ impl fmt::Display for Report {
             None => line(f, "datapath", "none")?,
         }
         for warning in &self.warnings {
-            writeln!(f, "\n! {}", warning.what)?;
+            let what = paragraph(&warning.what, "  ");
+            writeln!(f, "\n! {}", what.trim_start())?;
             if !warning.remedy.is_empty() {
-                writeln!(f, "  {}", warning.remedy)?;
+                writeln!(f, "{}", paragraph(&warning.remedy, "  "))?;
             }
         }
         Ok(())
@@ -48,7 +52,7 @@ impl Report {
             0 => writeln!(f, "{verdict}")?,
             number => writeln!(f, "{verdict} · {}", count(number, "warning"))?,
         }
-        if next.is_empty() { Ok(()) } else { writeln!(f, "  {next}") }
+        if next.is_empty() { Ok(()) } else { writeln!(f, "{}", paragraph(next, "  ")) }
     }
 
     fn datapath_lines(&self, datapath: &DatapathFacts, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,11 +82,11 @@ impl Report {
     }
 }
 
-const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and counters no longer watched. \
-                        Start it again:\n  `systemctl restart thulium-ctl`, or `thulium-ctl run --policy FILE`.";
+const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and ended sessions not swept. \
+                        Start it again: `systemctl restart thulium-ctl`, or `thulium-ctl run --policy FILE`.";
 const PARTLY: &str = "Traffic of the interfaces below that are not attached is not governed.";
 const NOT_ATTACHED: &str = "It is starting or stopping, or it failed: `journalctl -u thulium-ctl` says which.";
-const NOT_RUNNING: &str = "Nothing is enforced and nothing is translated. Start it: `systemctl start thulium-ctl`,\n  \
+const NOT_RUNNING: &str = "Nothing is enforced and nothing is translated. Start it: `systemctl start thulium-ctl`, \
                            or `thulium-ctl run --policy FILE`.";
 
 fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {

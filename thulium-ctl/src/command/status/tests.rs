@@ -1,0 +1,101 @@
+use std::collections::BTreeMap;
+
+use thulium_ebpf::abi::{
+    Counter, Direction, DropKey, Family, FlowEntry, FlowKey, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
+};
+
+use super::*;
+use crate::observe::{
+    Slots,
+    status::{self, Attachment, Hook, Mode},
+};
+
+/// A gateway with one LAN interface and one uplink.
+struct Gateway;
+
+fn attachment(name: &str, role: status::Role, why: &str) -> Attachment {
+    Attachment { name: name.to_owned(), role, tc: Hook::Tcx, xdp: Hook::None, why: why.to_owned() }
+}
+
+fn interface(role: Role, name: &str) -> Interface {
+    let mut padded = [0; 16];
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    Interface { role: role as u32, uplink: 0, name: padded }
+}
+
+impl Source for Gateway {
+    fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>> {
+        let key = DropKey {
+            interface: 2,
+            reason: Reason::NoFlow as u8,
+            direction: Direction::Out as u8,
+            family: Family::Ipv4 as u8,
+            verdict: Verdict::Drop as u8,
+            flow: NO_SLOT,
+            pad: [0; 3],
+        };
+        Ok(vec![(key, Counter { packets: 5, bytes: 500 })])
+    }
+    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>> {
+        Ok(Vec::new())
+    }
+    fn capacity(&self) -> anyhow::Result<u64> {
+        Ok(1024)
+    }
+    fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>> {
+        Ok([(2, interface(Role::Uplink, "eth0")), (3, interface(Role::Lan, "eth1"))].into())
+    }
+    fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
+        Ok(vec![attachment("eth1", status::Role::Lan, ""), attachment("eth0", status::Role::Uplink, "")])
+    }
+    fn flow_names(&self) -> anyhow::Result<Slots> {
+        Ok(BTreeMap::new())
+    }
+    fn host_names(&self) -> anyhow::Result<Slots> {
+        Ok(BTreeMap::new())
+    }
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings::default())
+    }
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>> {
+        let used = Uplink { interface: 2, address: Address4::new([198, 51, 100, 1]), ..Uplink::default() };
+        Ok(vec![used, Uplink::default()])
+    }
+    fn generation(&self) -> anyhow::Result<u32> {
+        Ok(4)
+    }
+    fn mode(&self) -> anyhow::Result<Option<Mode>> {
+        Ok(Some(Mode::Enforce))
+    }
+}
+
+#[test]
+fn the_maps_alone_say_what_is_attached() {
+    let facts = read(&Gateway).unwrap();
+    assert!(facts.is_attached());
+    assert_eq!((facts.dropped.packets, facts.generation, facts.sessions.capacity), (5, 4, 1024));
+    let uplink =
+        UplinkFacts { name: "eth0".to_owned(), interface: "eth0".to_owned(), address: Some([198, 51, 100, 1].into()) };
+    assert_eq!(facts.uplinks, [uplink], "unused slots are left out");
+}
+
+#[test]
+fn the_daemon_adds_why_and_the_uplinks_name() {
+    let mut facts = read(&Gateway).unwrap();
+    let mut daemon = DaemonFacts {
+        pid: 1,
+        since: 0,
+        release: String::new(),
+        policy: "policy.yaml".into(),
+        system: "acme".to_owned(),
+        mode: Mode::Enforce,
+        interfaces: vec![attachment("eth0", status::Role::Uplink, "veth"), attachment("gone", status::Role::Lan, "x")],
+        uplinks: [("eth0".to_owned(), "isp-a".to_owned())].into(),
+        unresolved: Vec::new(),
+        warnings: Vec::new(),
+    };
+    explain(&mut facts, &mut daemon);
+    let whys: Vec<&str> = facts.interfaces.iter().map(|interface| interface.why.as_str()).collect();
+    assert_eq!((whys, facts.uplinks[0].name.as_str()), (vec!["", "veth"], "isp-a"));
+    assert!(daemon.interfaces.is_empty() && daemon.uplinks.is_empty(), "each thing is said once");
+}

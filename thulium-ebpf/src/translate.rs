@@ -22,7 +22,7 @@ const TTL_WORD: usize = 8;
 
 /// Replaces `part` of the packet by `to`. A later fragment has no port and no checksum to replace.
 /// Returns None if the frame could not be written.
-#[inline(always)]
+#[inline(never)]
 pub fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
     let network = usize::from(packet.network);
     let transport = usize::from(packet.transport);

@@ -68,7 +68,9 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
     let paths: Vec<(&str, PathBuf, u32)> =
         MAPS.iter().map(|(name, entries)| (*name, pins.map(name), entries(capacity))).collect();
     let mut loader = EbpfLoader::new();
+    // The programs need no relocation against the kernel's types: reading them would only cost time.
     loader
+        .btf(None)
         .override_global("MARK_JUDGED", &judged, true)
         .override_global("MARK_GOVERNED", &governed, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false);

@@ -33,6 +33,19 @@ impl TcFrame {
         Self(context)
     }
 
+    /// First byte of the linear area and the byte behind its last.
+    ///
+    /// Read volatile: otherwise LLVM hands the 32-bit words to subprograms in place of the context, and the verifier no
+    /// longer sees that they are packet pointers.
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        let skb = self.0.skb.skb;
+        // SAFETY: the kernel hands us a valid context.
+        unsafe {
+            ((&raw const (*skb).data).read_volatile() as usize, (&raw const (*skb).data_end).read_volatile() as usize)
+        }
+    }
+
     /// The context, for logging.
     #[inline(always)]
     pub fn inner(&self) -> &TcContext {
@@ -87,8 +100,9 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
-        let start = self.0.data() + offset;
-        if start + size_of::<T>() > self.0.data_end() {
+        let (start, end) = self.bounds();
+        let start = start + offset;
+        if start + size_of::<T>() > end {
             return None;
         }
         // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.

@@ -14,12 +14,29 @@ impl XdpFrame {
     pub fn new(context: XdpContext) -> Self {
         Self(context)
     }
+
+    /// First byte of the packet and the byte behind its last.
+    ///
+    /// Read volatile: otherwise LLVM hands the 32-bit words to subprograms in place of the context, and the verifier no
+    /// longer sees that they are packet pointers.
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        let context = self.0.ctx;
+        // SAFETY: the kernel hands us a valid context.
+        unsafe {
+            (
+                (&raw const (*context).data).read_volatile() as usize,
+                (&raw const (*context).data_end).read_volatile() as usize,
+            )
+        }
+    }
 }
 
 impl Frame for XdpFrame {
     #[inline(always)]
     fn length(&self) -> usize {
-        self.0.data_end() - self.0.data()
+        let (start, end) = self.bounds();
+        end - start
     }
 
     #[inline(always)]
@@ -29,8 +46,9 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
-        let start = self.0.data() + offset;
-        if start + size_of::<T>() > self.0.data_end() {
+        let (start, end) = self.bounds();
+        let start = start + offset;
+        if start + size_of::<T>() > end {
             return None;
         }
         // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.

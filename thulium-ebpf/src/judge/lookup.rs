@@ -21,7 +21,7 @@ pub struct Admission {
 }
 
 /// The flow that a client's packet to the world belongs to.
-#[inline(always)]
+#[inline(never)]
 pub fn admit(moment: &Moment, packet: &Packet<Address4>) -> Result<Admission, Refusal> {
     let hosts = hosts_of(moment, packet.destination);
     let flows = client_flows(moment, packet.source);
@@ -32,7 +32,7 @@ pub fn admit(moment: &Moment, packet: &Packet<Address4>) -> Result<Admission, Re
 }
 
 /// The flow that a packet would belong to if a client had sent it: for packets whose source says no more who sent them.
-#[inline(always)]
+#[inline(never)]
 pub fn admit_any_client(moment: &Moment, packet: &Packet<Address4>) -> Option<u8> {
     choose(moment, u64::MAX, hosts_of(moment, packet.destination), packet.protocol, packet.destination_port)
 }
@@ -45,7 +45,7 @@ pub fn readmit(moment: &Moment, client: Address4, hosts: u64, protocol: u8, remo
 }
 
 /// True if the policy governs this client.
-#[inline(always)]
+#[inline(never)]
 pub fn is_client(moment: &Moment, address: Address4) -> bool {
     client_flows(moment, address) != 0
 }

@@ -2,41 +2,26 @@
 
 use network_types::{ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 
-use super::{Fragment, Packet, protocol};
+use super::{Fragment, Packet, protocol, tcp_flags};
 use crate::{
     abi::{Address4, Port, Reason},
     checksum,
     frame::Frame,
 };
 
-/// Offset of the control bits in a TCP header, bytes.
-const TCP_CONTROL: usize = 13;
-
-#[inline(always)]
-pub(super) fn parse<F: Frame>(frame: &F, network: usize) -> Packet<Address4> {
-    let mut packet = Packet {
-        source: Address4::default(),
-        destination: Address4::default(),
-        source_port: Port::default(),
-        destination_port: Port::default(),
-        protocol: 0,
-        tcp_flags: 0,
-        ttl: 0,
-        fragment: Fragment::Whole,
-        identification: 0,
-        network: network as u16,
-        transport: 0,
-        length: frame.length().saturating_sub(network) as u32,
-        fault: Some(Reason::Malformed),
-    };
-    let Some(header) = frame.read::<Ipv4Hdr>(network) else { return packet };
+/// Fills `packet` in, whose IP header is at [`Packet::network`].
+#[inline(never)]
+pub(super) fn parse<F: Frame>(frame: &F, packet: &mut Packet<Address4>) {
+    // Link headers are short; the mask shows the verifier that.
+    let network = usize::from(packet.network & 0x3f);
+    packet.length = frame.length().saturating_sub(network) as u32;
+    let Some(header) = frame.read::<Ipv4Hdr>(network) else { return };
     packet.source = Address4::new(header.src_addr);
     packet.destination = Address4::new(header.dst_addr);
     packet.protocol = header.proto;
     packet.ttl = header.ttl;
     packet.identification = u16::from_ne_bytes(header.id);
-    packet.fault = network_fault(frame, network, &header, &mut packet);
-    packet
+    packet.fault = network_fault(frame, network, &header, packet);
 }
 
 /// What is wrong with the IP header, else with the transport header.
@@ -99,7 +84,7 @@ fn transport_fault<F: Frame>(frame: &F, packet: &mut Packet<Address4>, available
         let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(Reason::Malformed) };
         packet.source_port = Port::from_be16(u16::from_ne_bytes(tcp.source));
         packet.destination_port = Port::from_be16(u16::from_ne_bytes(tcp.dest));
-        packet.tcp_flags = frame.read::<u8>(transport + TCP_CONTROL).unwrap_or(0);
+        packet.tcp_flags = control_bits(&tcp);
         let header = usize::from(tcp.doff()) * 4;
         if header < TcpHdr::LEN || header > available {
             return Some(Reason::Malformed);
@@ -109,4 +94,14 @@ fn transport_fault<F: Frame>(frame: &F, packet: &mut Packet<Address4>, available
         return Some(Reason::Malformed);
     }
     None
+}
+
+/// The control bits that the session's state depends on, as in [`tcp_flags`].
+#[inline(always)]
+fn control_bits(tcp: &TcpHdr) -> u8 {
+    let bit = |set: u16, flag: u8| if set != 0 { flag } else { 0 };
+    bit(tcp.fin(), tcp_flags::FIN)
+        | bit(tcp.syn(), tcp_flags::SYN)
+        | bit(tcp.rst(), tcp_flags::RST)
+        | bit(tcp.ack(), tcp_flags::ACK)
 }

@@ -2,8 +2,10 @@
 
 mod ipv4;
 
+use network_types::eth::EthHdr;
+
 use crate::{
-    abi::{FlowKey, FragmentKey, Port, Reason, Side},
+    abi::{Address4, FlowKey, FragmentKey, Port, Reason, Side},
     frame::{Frame, TransportChecksum},
 };
 
@@ -30,14 +32,14 @@ pub mod tcp_flags {
 }
 
 /// What a frame holds.
-#[derive(Clone, Copy, Debug)]
-pub enum Parsed<P> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
     /// Neither IPv4 nor IPv6: ARP, a tagged frame, PPPoE. Never ours.
     Other,
-    /// IPv6, not looked into yet.
-    Ipv6,
     /// IPv4.
-    Ipv4(P),
+    Ipv4,
+    /// IPv6.
+    Ipv6,
 }
 
 /// Where in its datagram a packet stands.
@@ -80,6 +82,28 @@ pub struct Packet<A> {
     pub length: u32,
     /// Why it can be no part of a session, if it cannot.
     pub fault: Option<Reason>,
+}
+
+impl<A: Copy + Default> Packet<A> {
+    /// A packet before anything of it was read: its IP header is at `network`, and it is malformed until shown otherwise.
+    #[inline(always)]
+    fn nothing(network: usize) -> Self {
+        Self {
+            source: A::default(),
+            destination: A::default(),
+            source_port: Port::default(),
+            destination_port: Port::default(),
+            protocol: 0,
+            tcp_flags: 0,
+            ttl: 0,
+            fragment: Fragment::Whole,
+            identification: 0,
+            network: network as u16,
+            transport: 0,
+            length: 0,
+            fault: Some(Reason::Malformed),
+        }
+    }
 }
 
 impl<A: Copy> Packet<A> {
@@ -129,13 +153,23 @@ impl<A: Copy> Packet<A> {
     }
 }
 
-/// Reads the headers of a frame. What contradicts itself is a packet with a [`Packet::fault`].
+/// What a frame holds, by its link header.
 #[inline(always)]
-pub fn parse<F: Frame>(frame: &F) -> Parsed<Packet<crate::abi::Address4>> {
-    let Some(ethernet) = frame.read::<network_types::eth::EthHdr>(0) else { return Parsed::Other };
-    match u16::from_be(ethernet.ether_type) {
-        0x0800 => Parsed::Ipv4(ipv4::parse(frame, network_types::eth::EthHdr::LEN)),
-        0x86dd => Parsed::Ipv6,
-        _ => Parsed::Other,
+pub fn kind<F: Frame>(frame: &F) -> Kind {
+    match frame.read::<EthHdr>(0) {
+        Some(ethernet) => match u16::from_be(ethernet.ether_type) {
+            0x0800 => Kind::Ipv4,
+            0x86dd => Kind::Ipv6,
+            _ => Kind::Other,
+        },
+        None => Kind::Other,
     }
+}
+
+/// Reads the headers of an IPv4 frame. What contradicts itself is a packet with a [`Packet::fault`].
+#[inline(always)]
+pub fn parse<F: Frame>(frame: &F) -> Packet<Address4> {
+    let mut packet = Packet::nothing(EthHdr::LEN);
+    ipv4::parse(frame, &mut packet);
+    packet
 }

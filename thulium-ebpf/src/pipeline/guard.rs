@@ -8,7 +8,7 @@ use crate::{
     frame::Frame as _,
     frame::TcFrame,
     judge,
-    parse::{Packet, Parsed, parse},
+    parse::{Kind, Packet, kind, parse},
     route::role_of,
     session::{self, table},
     translate::{self, Part},
@@ -28,11 +28,12 @@ pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
     if mark & judged != 0 || lan == 0 || role_of(lan) != Some(Role::Lan) {
         return Ok(Verdict::Pass);
     }
-    let mut packet = match parse(frame) {
-        Parsed::Ipv4(packet) => packet,
-        Parsed::Ipv6 => return Err(Reason::Ipv6Unsupported.into()),
-        Parsed::Other => return Ok(Verdict::Pass),
-    };
+    match kind(frame) {
+        Kind::Ipv4 => {}
+        Kind::Ipv6 => return Err(Reason::Ipv6Unsupported.into()),
+        Kind::Other => return Ok(Verdict::Pass),
+    }
+    let mut packet = parse(frame);
     recall_ports(&mut packet, Side::Lan, moment);
     if judge::is_client(moment, packet.source) {
         return forward(frame, &packet, lan, moment);

@@ -4,7 +4,7 @@ use super::{Forward, Hook, Moment, keep_ports, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Reason, Role, Side},
     judge,
-    parse::{Packet, Parsed, parse},
+    parse::{Kind, Packet, kind, parse},
     route::{Way, way4},
     session::{self, table},
     translate::{self, Part},
@@ -14,7 +14,10 @@ use crate::{
 /// What TC decides: it opens sessions and sends admitted packets out of their uplink.
 #[inline(always)]
 pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
-    let Parsed::Ipv4(mut packet) = parse(frame) else { return Ok(Verdict::Pass) };
+    if kind(frame) != Kind::Ipv4 {
+        return Ok(Verdict::Pass);
+    }
+    let mut packet = parse(frame);
     recall_ports(&mut packet, Side::Lan, moment);
     let key = packet.key(Side::Lan);
     if packet.fault.is_none()
@@ -44,7 +47,10 @@ pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
 /// What XDP decides: it refuses what TC would refuse without a session, and passes the rest up.
 #[inline(always)]
 pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
-    let Parsed::Ipv4(packet) = parse(frame) else { return Ok(Verdict::Pass) };
+    if kind(frame) != Kind::Ipv4 {
+        return Ok(Verdict::Pass);
+    }
+    let packet = parse(frame);
     if packet.fault != Some(Reason::Malformed) {
         return Ok(Verdict::Pass);
     }
@@ -53,7 +59,7 @@ pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
 }
 
 /// Who sent it? A verdict if that settles it; none for a packet of a governed client.
-#[inline(always)]
+#[inline(never)]
 fn screen<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Result<Option<Verdict>, Refusal> {
     // A host that has no address yet, and traffic within the link, never reach an uplink.
     if packet.source.is_unspecified() || packet.destination.is_multicast_or_broadcast() {
@@ -73,7 +79,7 @@ fn screen<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Res
 }
 
 /// Translates and sends a packet of a session out of its uplink, unless it needs the kernel.
-#[inline(always)]
+#[inline(never)]
 fn send<F: Forward>(frame: &mut F, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
     // SAFETY: `entry` is a live map value of plain words.
     let (rewrite, interface) = unsafe { ((*entry).rewrite, (*entry).interface) };

@@ -93,7 +93,7 @@ fn keep_ports(packet: &Packet<Address4>, side: Side, moment: &Moment) {
 }
 
 /// Asks a new generation of the policy whether it admits a session that an older one opened.
-#[inline(always)]
+#[inline(never)]
 fn rejudge(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> Result<(), Refusal> {
     // SAFETY: `entry` is a live map value of plain words.
     let known = unsafe { *entry };

@@ -6,7 +6,7 @@ use crate::{
     abi::{Address4, Endpoint, Reason, Role, Side},
     frame::Frame,
     judge,
-    parse::{Fragment, Packet, Parsed, parse, protocol},
+    parse::{Fragment, Kind, Packet, kind, parse, protocol},
     ports,
     route::{Way, way6},
     session::table,
@@ -48,11 +48,12 @@ pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
 
 #[inline(always)]
 fn screen<H: Hook>(frame: &H, moment: &Moment) -> Result<Screened, Refusal> {
-    let mut packet = match parse(frame) {
-        Parsed::Ipv4(packet) => packet,
-        Parsed::Ipv6 => return screen6(frame),
-        Parsed::Other => return Ok(Screened::Foreign),
-    };
+    match kind(frame) {
+        Kind::Ipv4 => {}
+        Kind::Ipv6 => return screen6(frame),
+        Kind::Other => return Ok(Screened::Foreign),
+    }
+    let mut packet = parse(frame);
     recall_ports(&mut packet, Side::Uplink, moment);
     match packet.fault {
         None => {

@@ -12,14 +12,14 @@ use aya_ebpf::{
 
 use super::{PROBES, candidate, may_keep};
 use crate::{
-    abi::{Address4, Endpoint, FlowEntry, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
+    abi::{Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
     maps::{MAPPINGS, PORTS, UPLINKS},
     parse::{Packet, protocol},
     pipeline::{Hook, Moment},
 };
 
 /// `EEXIST`, as the map helpers return it.
-const EXISTS: i32 = -17;
+pub const EXISTS: i32 = -17;
 
 /// The outcome of one try to claim a port.
 enum Claim {
@@ -38,6 +38,9 @@ pub fn hold_mapping<H: Hook>(
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
     let uplink = UPLINKS.get(u32::from(slot)).ok_or(Reason::NoUplinkAddress)?;
+    if uplink.interface == 0 || uplink.address.is_unspecified() {
+        return Err(Reason::NoUplinkAddress);
+    }
     let client = Endpoint::new(packet.source, packet.source_port);
     let key = MappingKey { client, epoch: uplink.epoch, protocol: packet.protocol, uplink: slot, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(key) {
@@ -133,7 +136,7 @@ fn claim_port<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, 
 }
 
 /// True if a socket of the gateway itself receives what `remote` sends to `local`.
-#[inline(never)]
+#[inline(always)]
 pub fn host_owns<H: Hook>(frame: &H, protocol: u8, remote: Endpoint<Address4>, local: Endpoint<Address4>) -> bool {
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
@@ -170,16 +173,16 @@ pub fn is_mapped(packet: &Packet<Address4>) -> bool {
 }
 
 /// Gives back what a session held of its mapping; the last session's end frees port and mapping.
-#[inline(always)]
-pub fn release(key: &FlowKey<Address4>, entry: &FlowEntry<Address4>) {
-    if !give_back(&entry.rewrite, key.protocol) {
+#[inline(never)]
+pub fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8) {
+    if !give_back(held, key.protocol) {
         return;
     }
     let client = Endpoint::new(key.source, key.source_port);
-    let mapping = MappingKey { client, epoch: entry.epoch, protocol: key.protocol, uplink: entry.uplink, pad: 0 };
+    let mapping = MappingKey { client, epoch, protocol: key.protocol, uplink, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(mapping) {
         // SAFETY: a live map value of plain words.
-        if unsafe { *external } == entry.rewrite {
+        if unsafe { *external } == *held {
             let _ = MAPPINGS.remove(mapping);
         }
     }

@@ -4,7 +4,7 @@
 mod claim;
 
 #[cfg(target_arch = "bpf")]
-pub use claim::{hold_mapping, host_owns, is_mapped, release};
+pub use claim::{EXISTS, hold_mapping, host_owns, is_mapped, release};
 
 use crate::abi::{Port, Settings};
 

@@ -9,7 +9,7 @@ use super::{
     table::{end, leave_client, sweep},
 };
 use crate::{
-    abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, FlowKey, Reason, Side, TcpState},
+    abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
     judge::Admission,
     maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
     parse::{Packet, protocol},
@@ -32,19 +32,7 @@ pub fn open<H: Hook>(
     if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
         return Err(Reason::TcpNotSyn);
     }
-    let uplink = UPLINKS.get(u32::from(UPLINK)).ok_or(Reason::NoUplinkAddress)?;
-    if uplink.interface == 0 || uplink.address.is_unspecified() {
-        return Err(Reason::NoUplinkAddress);
-    }
-    let key = packet.key(Side::Lan);
-    if let Some(stale) = FLOWS.get_ptr(key) {
-        // SAFETY: a live map value of plain words. The caller found no live session here.
-        let stale = unsafe { *stale };
-        end(&key, &stale);
-    }
-    sweep(moment);
-    sweep(moment);
-
+    make_room(packet, moment);
     join_client(packet.source, moment)?;
     let external = match ports::hold_mapping(frame, packet, UPLINK, moment) {
         Ok(external) => external,
@@ -53,8 +41,55 @@ pub fn open<H: Hook>(
             return Err(reason);
         }
     };
-    let outbound = FlowEntry {
-        rewrite: external,
+    let inserted = insert(packet, &external, admission, lan, moment);
+    if inserted != Inserted::Both {
+        let epoch = UPLINKS.get(u32::from(UPLINK)).map_or(0, |uplink| uplink.epoch);
+        ports::release(&packet.key(Side::Lan), &external, epoch, UPLINK);
+        leave_client(ClientKey { address: packet.source });
+    }
+    match inserted {
+        // The winner's session serves this packet, too.
+        Inserted::Both | Inserted::ByAnother => Ok(()),
+        Inserted::Full => Err(Reason::SessionsFull),
+    }
+}
+
+/// What became of a session's entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inserted {
+    /// Both are there.
+    Both,
+    /// Another CPU opened the same session first.
+    ByAnother,
+    /// There is no room; nothing is there.
+    Full,
+}
+
+/// Ends a stale session that has the packet's key, and looks at two more.
+#[inline(never)]
+fn make_room(packet: &Packet<Address4>, moment: &Moment) {
+    let key = packet.key(Side::Lan);
+    if let Some(stale) = FLOWS.get_ptr_mut(key) {
+        // The caller found no live session here.
+        end(&key, stale);
+    }
+    sweep(moment);
+    sweep(moment);
+}
+
+/// Fills in both directions. Inserting the client's direction with NOEXIST decides which CPU opens the session.
+#[inline(never)]
+fn insert(
+    packet: &Packet<Address4>,
+    external: &Endpoint<Address4>,
+    admission: &Admission,
+    lan: u32,
+    moment: &Moment,
+) -> Inserted {
+    let Some(uplink) = UPLINKS.get(u32::from(UPLINK)) else { return Inserted::Full };
+    let key = packet.key(Side::Lan);
+    let mut entry = FlowEntry {
+        rewrite: *external,
         interface: uplink.interface,
         generation: moment.generation,
         last_seen: moment.now,
@@ -68,30 +103,19 @@ pub fn open<H: Hook>(
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,
         pad: 0,
     };
-    insert(&key, outbound, lan).inspect_err(|_| {
-        // Make room for the client's next try.
-        for _ in 0..8 {
-            sweep(moment);
-        }
-    })
-}
-
-/// Fills in both directions. Inserting the client's direction with NOEXIST decides which CPU opens the session.
-#[inline(never)]
-fn insert(key: &FlowKey<Address4>, outbound: FlowEntry<Address4>, lan: u32) -> Result<(), Reason> {
-    if let Err(error) = FLOWS.insert(key, outbound, u64::from(BPF_NOEXIST)) {
-        ports::release(key, &outbound);
-        leave_client(ClientKey { address: key.source });
-        // The winner's session serves this packet, too.
-        return if error == -17 { Ok(()) } else { Err(Reason::SessionsFull) };
+    if let Err(error) = FLOWS.insert(key, &entry, u64::from(BPF_NOEXIST)) {
+        return if error == ports::EXISTS { Inserted::ByAnother } else { Inserted::Full };
     }
-    let inbound = FlowEntry { rewrite: Endpoint::new(key.source, key.source_port), interface: lan, ..outbound };
+    entry.rewrite = Endpoint::new(key.source, key.source_port);
+    entry.interface = lan;
     // The port is this client's, so whatever stands here is a remnant of its own.
-    if FLOWS.insert(key.pair(&outbound.rewrite), inbound, 0).is_err() || SWEEP.push(key, 0).is_err() {
-        end(key, &outbound);
-        return Err(Reason::SessionsFull);
+    let pair = key.pair(external);
+    if FLOWS.insert(pair, &entry, 0).is_ok() && SWEEP.push(key, 0).is_ok() {
+        return Inserted::Both;
     }
-    Ok(())
+    let _ = FLOWS.remove(pair);
+    let _ = FLOWS.remove(key);
+    Inserted::Full
 }
 
 /// Takes a session out of the client's share and rate.

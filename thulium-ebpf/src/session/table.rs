@@ -4,7 +4,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use super::{is_stale, lifetime, tcp};
 use crate::{
-    abi::{Address4, ClientKey, FlowEntry, FlowKey, Side, TcpState},
+    abi::{Address4, ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
     maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
     parse::{Packet, protocol},
     pipeline::Moment,
@@ -31,12 +31,14 @@ pub fn is_live(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> bool {
         return false;
     }
     let lifetime = lifetime(TcpState::from_number(entry.state), moment.settings);
-    if !is_stale(moment.now, entry.last_seen, lifetime) {
-        return true;
-    }
-    // Traffic in either direction refreshes the session: ask the pair before this one is called stale.
-    match FLOWS.get_ptr(key.pair(&entry.rewrite)) {
-        // SAFETY: as above.
+    !is_stale(moment.now, entry.last_seen, lifetime) || is_pair_live(key, &entry.rewrite, lifetime, moment)
+}
+
+/// Traffic in either direction refreshes the session: the pair is asked before one direction is called stale.
+#[inline(never)]
+fn is_pair_live(key: &FlowKey<Address4>, rewrite: &Endpoint<Address4>, lifetime: u64, moment: &Moment) -> bool {
+    match FLOWS.get_ptr(key.pair(rewrite)) {
+        // SAFETY: as in `is_live`.
         Some(pair) => !is_stale(moment.now, unsafe { (*pair).last_seen }, lifetime),
         None => false,
     }
@@ -56,7 +58,7 @@ pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, s
     }
 }
 
-#[inline(always)]
+#[inline(never)]
 fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
     let side = if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink };
     // SAFETY: as in `touch`.
@@ -73,14 +75,17 @@ fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
     }
 }
 
-/// Ends a session, given its LAN-side key. Only one CPU can remove the entry, and that one gives back what the session held.
-#[inline(always)]
-pub fn end(key: &FlowKey<Address4>, entry: &FlowEntry<Address4>) {
+/// Ends a session, given its LAN-side key and entry. Only one CPU can remove the entry, and that one gives back what the
+/// session held.
+#[inline(never)]
+pub fn end(key: &FlowKey<Address4>, entry: Entry) {
+    // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
+    let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
     if FLOWS.remove(key).is_err() {
         return;
     }
-    let _ = FLOWS.remove(key.pair(&entry.rewrite));
-    ports::release(key, entry);
+    let _ = FLOWS.remove(key.pair(&external));
+    ports::release(key, &external, epoch, uplink);
     leave_client(ClientKey { address: key.source });
 }
 
@@ -107,8 +112,6 @@ pub fn sweep(moment: &Moment) -> bool {
         let _ = SWEEP.push(key, 0);
         return true;
     }
-    // SAFETY: as in `is_live`.
-    let copy = unsafe { *entry };
-    end(&key, &copy);
+    end(&key, entry);
     true
 }

@@ -51,15 +51,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn flow(&mut self, node: &Node) -> Option<(Flow, Place)> {
-        let section = Section::open(node, "flows", FLOW, "{ name: web, to: thulium, ports: 443/tcp }", self.report)?;
-        let name = section.require("name", "flows", "write a name for the counters, such as `name: web`", self.report);
+        let section = Section::open(node, &FLOW, self.report)?;
+        let name = section.require("name", "write a name for the counters, such as `name: web`", self.report);
         let (name, place) = match name {
             Some(node) => (self.name(node), node.place),
             None => (None, section.place),
         };
-        let to = section.require("to", "flows", "write a host, such as `to: thulium`", self.report);
+        let to = section.require("to", "write a host, such as `to: thulium`", self.report);
         let host = to.and_then(|node| self.host(node, name.as_deref(), place));
-        let ports = section.require("ports", "flows", "write the remote ports, such as `ports: 443/tcp`", self.report);
+        let ports = section.require("ports", "write the remote ports, such as `ports: 443/tcp`", self.report);
         let ports = ports.map(|node| port::ports(node, "ports", self.report));
         let tls_min = section.get("tls_min").map(|node| (node, self.tls(node)));
         let (name, host, ports) = (name?, host?, ports?);

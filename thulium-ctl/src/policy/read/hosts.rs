@@ -39,7 +39,7 @@ pub(super) fn hosts(node: Option<&Node>, system: Option<&str>, report: &mut Repo
         return hosts;
     };
     let example = "hosts by name, such as `thulium: { names: [\"{system}.thulium.com\"] }`";
-    for (key, value) in section::entries(node, "hosts", example, report).unwrap_or_default() {
+    for (key, value) in section::entries(node, "`hosts`", example, report).unwrap_or_default() {
         let Some(name) = host_name(key, report) else { continue };
         hosts.places.insert(name.clone(), key.place);
         if let Some(host) = host(value, name, system, report) {
@@ -55,8 +55,7 @@ fn host_name(key: &Key, report: &mut Report) -> Option<String> {
 
 /// Reads one host, of `hosts` or inline in a flow.
 pub(super) fn host(node: &Node, name: String, system: Option<&str>, report: &mut Report) -> Option<Host> {
-    let path = format!("hosts.{name}");
-    let section = Section::open(node, &path, HOST, "{ names: [..], addresses: [..] }", report)?;
+    let section = Section::open(node, &HOST, report)?;
     let names = section.get("names").map_or_else(Vec::new, |node| names(node, system, report));
     let addresses = section.get("addresses").map_or_else(Vec::new, |node| addresses(node, report));
     if names.is_empty() && addresses.is_empty() {

@@ -38,11 +38,11 @@ pub(super) fn policy(source: &Source) -> Result<Policy, Errors> {
 }
 
 fn document(root: &Node, report: &mut Report) -> Option<Policy> {
-    let section = Section::open(root, "", ROOT, "`system: acme` and the other keys, one a line", report)?;
+    let section = Section::open(root, &ROOT, report)?;
     if let Some(node) = section.get("version") {
         version(node, report);
     }
-    let system = section.require("system", "", "write the tenant's name, such as `system: acme`", report);
+    let system = section.require("system", "write the tenant's name, such as `system: acme`", report);
     let system = system.and_then(|node| {
         let word = value::text(node, "system", "write the tenant's name, such as acme", report)?;
         name::system(word, node.place, report)

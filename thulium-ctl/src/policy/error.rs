@@ -46,7 +46,7 @@ pub struct Errors {
     pub file: String,
     /// The errors, the first ones of a great many.
     pub list: Vec<PolicyError>,
-    /// Errors that are not in `list`.
+    /// Errors that are not in `list`, at least.
     pub more: usize,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Errors {
             error.write(f, &self.file)?;
         }
         if self.more > 0 {
-            write!(f, "\n\n{}: and {} more errors", self.file, self.more)?;
+            write!(f, "\n\n{}: and {} more errors at least", self.file, self.more)?;
         }
         Ok(())
     }
@@ -177,6 +177,11 @@ impl Report {
         }
         let (message, help) = (message.into(), help.into());
         self.errors.push(PolicyError { place: Some(place), message, help, text: String::new() });
+    }
+
+    /// Whether there are more errors than anyone reads: searching for further ones is no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.more > 0
     }
 
     /// Notes a warning.

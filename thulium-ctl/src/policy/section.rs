@@ -84,23 +84,32 @@ pub(super) struct Section<'a> {
     pub(super) place: Place,
     entries: &'a [(Key, Node)],
     shape: &'static Shape,
+    /// Keys that unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// Opens `node` as a mapping of this kind.
     pub(super) fn open(node: &'a Node, shape: &'static Shape, report: &mut Report) -> Option<Self> {
         let entries = entries(node, shape.what, shape.example, report)?;
-        let section = Self { place: node.place, entries, shape };
+        let absent = |name: &&&str| !entries.iter().any(|(key, _)| key.name == **name);
+        let absent = shape.keys.iter().filter(absent).copied().collect::<Vec<_>>();
+        let mut misspelt = Vec::new();
         for (key, value) in entries {
+            if report.is_full() {
+                break;
+            }
             let name = key.name.as_str();
             if !shape.keys.contains(&name) {
-                section.unknown(key, report);
+                let near = suggest(name, absent.iter().copied());
+                misspelt.extend(near);
+                unknown(key, near, shape, report);
             } else if matches!(value.kind, Kind::Empty) && !shape.required.contains(&name) {
                 let help = "write a value, or remove the line for the default";
                 report.error(key.place, format!("`{name}` has no value"), help);
             }
         }
-        Some(section)
+        Some(Self { place: node.place, entries, shape, misspelt })
     }
 
     /// The value of a key, unless it is absent or empty.
@@ -117,29 +126,23 @@ impl<'a> Section<'a> {
             }
             Some((_, value)) => return Some(value),
             // A misspelt key has its error already.
-            None if self.entries.iter().any(|(key, _)| self.near(key) == Some(name)) => {}
+            None if self.misspelt.contains(&name) => {}
             None => report.error(self.place, format!("{} needs the key `{name}`", self.shape.what), help),
         }
         None
     }
+}
 
-    /// The key that was probably meant by an unknown one.
-    fn near(&self, key: &Key) -> Option<&'static str> {
-        let absent = |name: &&&str| !self.entries.iter().any(|(key, _)| key.name == **name);
-        suggest(&key.name, self.shape.keys.iter().filter(absent).copied())
-    }
-
-    fn unknown(&self, key: &Key, report: &mut Report) {
-        let name = key.name.as_str();
-        let home = SHAPES.iter().find(|shape| shape.keys.contains(&name)).map(|shape| shape.what);
-        let help = match (self.near(key), home) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some("the policy")) => format!("`{name}` belongs to the top level, without indentation"),
-            (None, Some(home)) => format!("`{name}` is a key of {home}"),
-            (None, None) => format!("known here: {}", self.shape.keys.join(", ")),
-        };
-        report.error(key.place, format!("unknown key {} in {}", quote(name), self.shape.what), help);
-    }
+fn unknown(key: &Key, near: Option<&str>, shape: &Shape, report: &mut Report) {
+    let name = key.name.as_str();
+    let home = SHAPES.iter().find(|shape| shape.keys.contains(&name)).map(|shape| shape.what);
+    let help = match (near, home) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some("the policy")) => format!("`{name}` belongs to the top level, without indentation"),
+        (None, Some(home)) => format!("`{name}` is a key of {home}"),
+        (None, None) => format!("known here: {}", shape.keys.join(", ")),
+    };
+    report.error(key.place, format!("unknown key {} in {}", quote(name), shape.what), help);
 }
 
 /// The entries of a mapping whose keys may be names that the admin chose.

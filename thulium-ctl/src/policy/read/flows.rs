@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS};
+use thulium_ebpf::abi::FLOW_SLOTS;
 
 use super::{
     hosts::{self, Hosts},
@@ -34,10 +34,6 @@ pub(super) fn flows(node: Option<&Node>, hosts: &mut Hosts, system: Option<&str>
     }
     let mut reader = Reader { hosts, system, report, names: HashMap::new() };
     let flows = items.iter().take(FLOW_SLOTS).filter_map(|item| reader.flow(item)).collect::<Vec<_>>();
-    if hosts.places.len() > HOST_SLOTS {
-        let message = format!("{} hosts, and a policy can have {HOST_SLOTS}", hosts.places.len());
-        report.error(node.place, message, "give one host several names");
-    }
     reach::check(&flows, &hosts.list, report);
     flows.into_iter().map(|(flow, _)| flow).collect()
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::HOST_SLOTS;
 
 use super::{address, name, value};
 use crate::policy::{
@@ -39,9 +40,15 @@ pub(super) fn hosts(node: Option<&Node>, system: Option<&str>, report: &mut Repo
         return hosts;
     };
     let example = "hosts by name, such as `thulium: { names: [\"{system}.thulium.com\"] }`";
-    for (key, value) in section::entries(node, "`hosts`", example, report).unwrap_or_default() {
+    let entries = section::entries(node, "`hosts`", example, report).unwrap_or_default();
+    if let Some((key, _)) = entries.get(HOST_SLOTS) {
+        let message =
+            format!("this is host {} of {}, and a policy can have {HOST_SLOTS}", HOST_SLOTS + 1, entries.len());
+        report.error(key.place, message, "give one host several names");
+    }
+    hosts.places = entries.iter().map(|(key, _)| (key.name.clone(), key.place)).collect();
+    for (key, value) in entries.iter().take(HOST_SLOTS) {
         let Some(name) = host_name(key, report) else { continue };
-        hosts.places.insert(name.clone(), key.place);
         if let Some(host) = host(value, name, system, report) {
             hosts.list.push(host);
         }

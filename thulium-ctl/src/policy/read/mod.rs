@@ -14,6 +14,8 @@ mod value;
 
 use std::net::IpAddr;
 
+use thulium_ebpf::abi::HOST_SLOTS;
+
 pub(super) use value::{items, show};
 
 use super::{
@@ -23,6 +25,9 @@ use super::{
     source::{SMALLEST, Source},
     tree::Node,
 };
+
+/// Resolvers that a policy can have.
+const MAX_RESOLVERS: usize = 16;
 
 /// The policy of a file, checked and with its defaults.
 pub(super) fn policy(source: &Source) -> Result<Policy, Errors> {
@@ -55,6 +60,14 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let mut hosts = hosts::hosts(section.get("hosts"), system.as_deref(), report);
     let flows = flows::flows(section.get("flows"), &mut hosts, system.as_deref(), report);
     use_of_hosts(&mut hosts, &flows, report);
+    if hosts.list.len() > HOST_SLOTS {
+        let message = format!("{} hosts with those of the flows, and a policy can have {HOST_SLOTS}", hosts.list.len());
+        report.error(
+            section.get("flows").map_or(section.place, |node| node.place),
+            message,
+            "share hosts between flows",
+        );
+    }
     for flow in flows.iter().filter(|flow| flow.tls_min.is_some()) {
         report.warn(format!("the flow `{}` has a lowest TLS version (tls_min), which is not enforced yet", flow.name));
     }
@@ -103,6 +116,11 @@ fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[super::Flow], report: &mut Re
 }
 
 fn resolvers(node: &Node, report: &mut Report) -> Vec<IpAddr> {
+    let count = items(node).len();
+    if count > MAX_RESOLVERS {
+        let message = format!("`resolvers` has {count} entries, and a policy can have {MAX_RESOLVERS}");
+        report.error(node.place, message, "write the nearest few");
+    }
     let help = "write the addresses of resolvers, such as [192.0.2.53]";
     value::list(node, "resolvers", help, report, address::resolver)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use thulium_ebpf::abi::UPLINK_SLOTS;
+
 use super::{address, name, value};
 use crate::policy::{
     Lan, SourceNat, UplinkPolicy,
@@ -33,7 +35,7 @@ pub(super) fn uplinks(root: &Section<'_>, lan: Option<&Lan>, report: &mut Report
     }
     let lan = lan.map(|lan| lan.interfaces.as_slice()).unwrap_or_default();
     let mut reader = Reader { lan, report, names: HashMap::new(), interfaces: HashMap::new() };
-    items.iter().filter_map(|item| reader.uplink(item)).collect()
+    items.iter().take(UPLINK_SLOTS).filter_map(|item| reader.uplink(item)).collect()
 }
 
 struct Reader<'a> {

@@ -58,7 +58,10 @@ fn too_many_flows_hosts_and_ports_are_refused() {
     assert!(wrong(format!("{SMALLEST}flows:\n{flows}\n")).contains("this is flow 65 of 65, and a policy can have 64"));
     let hosts = list(65, &|n| format!("  h{n}: {{ names: [h{n}.example] }}"));
     let flow = "flows: [{ name: f, to: h0, ports: 1/tcp }]";
-    assert!(wrong(format!("{SMALLEST}hosts:\n{hosts}\n{flow}\n")).contains("65 hosts, and a policy can have 64"));
+    assert!(
+        wrong(format!("{SMALLEST}hosts:\n{hosts}\n{flow}\n"))
+            .contains("this is host 65 of 65, and a policy can have 64")
+    );
     let ports = list(33, &|n| format!("      - {}/tcp", 2 * n + 1));
     let errors = wrong(format!("{SMALLEST}flows:\n  - name: f\n    to: thulium\n    ports:\n{ports}\n"));
     assert!(errors.contains("33 entries"), "{errors}");
@@ -67,7 +70,7 @@ fn too_many_flows_hosts_and_ports_are_refused() {
 #[test]
 fn of_a_great_many_errors_the_first_are_shown_and_the_rest_counted() {
     let errors = wrong((0..1000).map(|n| format!("key{n}: 1\n")).collect::<String>());
-    assert!(errors.ends_with("more errors"), "{errors}");
+    assert!(errors.ends_with("more errors at least"), "{errors}");
     assert!(errors.len() < 30_000);
 }
 

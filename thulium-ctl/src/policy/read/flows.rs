@@ -20,7 +20,7 @@ const EXAMPLE: &str = "a list of flows, such as `- { name: web, to: thulium, por
 /// Reads `flows`, or takes the defaults that lead to hosts of the policy. Inline hosts are added to `hosts`.
 pub(super) fn flows(node: Option<&Node>, hosts: &mut Hosts, system: Option<&str>, report: &mut Report) -> Vec<Flow> {
     let Some(node) = node else {
-        return defaults::flows().into_iter().filter(|flow| hosts.places.contains_key(&flow.host)).collect();
+        return defaults::flows().into_iter().filter(|flow| hosts.names.contains(&flow.host)).collect();
     };
     let Kind::List(items) = &node.kind else {
         if !matches!(node.kind, Kind::Refused) {
@@ -99,7 +99,7 @@ impl Reader<'_> {
         }
         let help = "write the name of a host, or { names: [..], addresses: [..] }";
         let word = value::text(node, "to", help, self.report)?;
-        if self.hosts.places.contains_key(word) {
+        if self.hosts.names.contains(word) {
             return Some(word.to_owned());
         }
         let known = self.known_hosts();
@@ -113,20 +113,14 @@ impl Reader<'_> {
     }
 
     fn add_inline(&mut self, name: &str, place: Place) {
-        if let Some(first) = self.hosts.places.get(name).filter(|first| first.line > 0) {
-            let message = format!("the flow's own host takes the name {}, which a host has in {first}", quote(name));
+        if !self.hosts.names.insert(name.to_owned()) {
+            let message = format!("the flow's own host gets its name, and there is a host {} already", quote(name));
             self.report.error(place, message, format!("rename the flow, or write `to: {name}`"));
         }
-        // A default host gives way to the admin's.
-        self.hosts.list.retain(|host| host.name != name);
-        self.hosts.places.insert(name.to_owned(), place);
     }
 
     fn known_hosts(&self) -> Vec<&str> {
-        let mut known = self.hosts.places.keys().map(String::as_str).collect::<Vec<_>>();
-        known.sort_unstable();
-        known.truncate(8);
-        known
+        self.hosts.names.iter().map(String::as_str).take(8).collect()
     }
 
     fn tls(&mut self, node: &Node) -> Option<TlsVersion> {

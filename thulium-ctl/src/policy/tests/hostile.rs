@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use proptest::prelude::*;
+
 use super::{SMALLEST, wrong};
-use crate::policy::{MAX_BYTES, load};
+use crate::policy::{MAX_BYTES, describe, load, parse};
 
 #[test]
 fn an_alias_bomb_does_not_go_off() {
@@ -83,4 +85,24 @@ fn nothing_at_all_is_no_policy() {
 fn what_is_said_twice_in_other_words_is_a_duplicate() {
     let errors = wrong(format!("{SMALLEST}\"system\": other\n"));
     assert!(errors.contains("policy.yaml:4:1: error: the key `system` is given twice, first in line 1, column 1"));
+}
+
+proptest! {
+    /// Whatever is done to a policy, it ends in a meaning or in errors that can be shown.
+    #[test]
+    fn a_damaged_policy_is_read_or_refused(edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, ".{0,4}"), 1..6)) {
+        let mut text = include_str!("../../../../policies/thulium.yaml").chars().collect::<Vec<_>>();
+        for (at, remove, insert) in edits {
+            let at = at.index(text.len());
+            let end = (at + remove).min(text.len());
+            text.splice(at..end, insert.chars());
+            prop_assume!(!text.is_empty());
+        }
+        let text = text.into_iter().collect::<String>();
+        let shown = match parse("policy.yaml", text.as_bytes()) {
+            Ok(policy) => describe(&policy),
+            Err(errors) => errors.to_string(),
+        };
+        prop_assert!(!shown.is_empty());
+    }
 }

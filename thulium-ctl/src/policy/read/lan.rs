@@ -12,7 +12,7 @@ use crate::policy::{
 
 /// Interfaces and client prefixes that a policy can have.
 const MAX_INTERFACES: usize = 32;
-const MAX_PREFIXES: usize = 256;
+const MAX_PREFIXES: usize = crate::policy::image::MAX_CLIENT_PREFIXES;
 
 const HELP: &str = "write the interfaces of the office: `lan: { interfaces: [eth1] }`";
 

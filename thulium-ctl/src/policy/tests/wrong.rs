@@ -62,6 +62,13 @@ fn too_many_flows_hosts_and_ports_are_refused() {
         wrong(format!("{SMALLEST}hosts:\n{hosts}\n{flow}\n"))
             .contains("this is host 65 of 65, and a policy can have 64")
     );
+    let mut flows = String::new();
+    for flow in 0..64 {
+        let ranges = (0..32).map(|range| 3 + 1000 * range + 11 * flow).map(|at| format!("{at}-{}/udp", at + 500));
+        let ranges = ranges.collect::<Vec<_>>().join(", ");
+        flows += &format!("  - {{ name: f{flow}, to: thulium, ports: [{ranges}] }}\n");
+    }
+    assert!(wrong(format!("{SMALLEST}flows:\n{flows}")).contains("blocks, and a policy can have 4096"));
     let ports = list(33, &|n| format!("      - {}/tcp", 2 * n + 1));
     let errors = wrong(format!("{SMALLEST}flows:\n  - name: f\n    to: thulium\n    ports:\n{ports}\n"));
     assert!(errors.contains("33 entries"), "{errors}");

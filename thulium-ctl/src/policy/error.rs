@@ -46,7 +46,7 @@ pub struct Errors {
     pub file: String,
     /// The errors, the first ones of a great many.
     pub list: Vec<PolicyError>,
-    /// Errors that are not in `list`.
+    /// Errors that are not in `list`, at least.
     pub more: usize,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Errors {
             error.write(f, &self.file)?;
         }
         if self.more > 0 {
-            write!(f, "\n\n{}: and {} more errors", self.file, self.more)?;
+            write!(f, "\n\n{}: and {} more errors at least", self.file, self.more)?;
         }
         Ok(())
     }
@@ -112,8 +112,15 @@ impl PolicyError {
 /// The part of a line around a column that fits on a screen, printable, and the column in it.
 fn window(line: &str, column: usize) -> (String, usize) {
     let skip = if column > WIDTH - 20 { column - WIDTH / 2 } else { 0 };
-    let text = line.chars().skip(skip).take(WIDTH).map(printable).collect::<String>();
-    (text.trim_end().to_owned(), column - skip)
+    let mut rest = line.chars().skip(skip);
+    let mut text = rest.by_ref().take(WIDTH).map(printable).collect::<String>();
+    if rest.next().is_some() {
+        text.push_str("...");
+    }
+    if skip == 0 {
+        return (text.trim_end().to_owned(), column);
+    }
+    (format!("...{}", text.trim_end()), column - skip + 3)
 }
 
 /// A character that cannot move the cursor or change colours.
@@ -142,7 +149,11 @@ pub(super) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let word = word.to_lowercase().replace('-', "_");
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase().replace('-', "_")), candidate))
+        .map(|candidate| {
+            let known = candidate.to_lowercase().replace('-', "_");
+            let begun = word.len() > 2 && known.starts_with(&word);
+            (if begun { 1 } else { strsim::damerau_levenshtein(&word, &known) }, candidate)
+        })
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -166,6 +177,11 @@ impl Report {
         }
         let (message, help) = (message.into(), help.into());
         self.errors.push(PolicyError { place: Some(place), message, help, text: String::new() });
+    }
+
+    /// Whether there are more errors than anyone reads: searching for further ones is no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.more > 0
     }
 
     /// Notes a warning.

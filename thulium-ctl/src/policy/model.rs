@@ -196,6 +196,13 @@ impl Protocol {
     }
 }
 
+impl PortRange {
+    /// Whether the two have a port in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

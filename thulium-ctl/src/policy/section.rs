@@ -5,70 +5,111 @@ use super::{
     tree::{Key, Kind, Node},
 };
 
-/// Where each key belongs, to help who wrote it in the wrong place.
-const HOMES: &[(&str, &[&str])] = &[
-    ("", ROOT),
-    ("lan", LAN),
-    ("uplinks", UPLINK),
-    ("hosts.NAME", HOST),
-    ("flows", FLOW),
-    ("sessions", SESSIONS),
-    ("datapath", DATAPATH),
-];
+/// A kind of mapping.
+pub(super) struct Shape {
+    /// What a sentence calls it.
+    what: &'static str,
+    /// Its keys.
+    keys: &'static [&'static str],
+    /// Those of them that must be there.
+    required: &'static [&'static str],
+    /// What to write where it is no mapping.
+    example: &'static str,
+}
 
-/// Keys of the document itself.
-pub(super) const ROOT: &[&str] = &[
-    "version",
-    "system",
-    "mode",
-    "lan",
-    "uplinks",
-    "hosts",
-    "flows",
-    "unmatched",
-    "sessions",
-    "resolvers",
-    "datapath",
-];
-/// Keys of `lan`.
-pub(super) const LAN: &[&str] = &["interfaces", "clients"];
-/// Keys of an uplink.
-pub(super) const UPLINK: &[&str] = &["name", "interface", "source_nat"];
-/// Keys of a host.
-pub(super) const HOST: &[&str] = &["names", "addresses", "keep_old"];
-/// Keys of a flow.
-pub(super) const FLOW: &[&str] = &["name", "to", "ports", "tls_min"];
-/// Keys of `sessions`.
-pub(super) const SESSIONS: &[&str] = &["udp_idle", "tcp_idle", "capacity", "per_client", "new_per_client"];
-/// Keys of `datapath`.
-pub(super) const DATAPATH: &[&str] = &["xdp", "tc", "mark"];
+/// The document itself.
+pub(super) const ROOT: Shape = Shape {
+    what: "the policy",
+    keys: &[
+        "version",
+        "system",
+        "mode",
+        "lan",
+        "uplinks",
+        "hosts",
+        "flows",
+        "unmatched",
+        "sessions",
+        "resolvers",
+        "datapath",
+    ],
+    required: &["system", "lan", "uplinks"],
+    example: "`system: acme` and the other keys, one a line",
+};
+/// `lan`.
+pub(super) const LAN: Shape = Shape {
+    what: "`lan`",
+    keys: &["interfaces", "clients"],
+    required: &["interfaces"],
+    example: "`lan: { interfaces: [eth1] }`",
+};
+/// An entry of `uplinks`.
+pub(super) const UPLINK: Shape = Shape {
+    what: "an uplink",
+    keys: &["name", "interface", "source_nat"],
+    required: &["interface"],
+    example: "`{ interface: eth0 }`",
+};
+/// An entry of `hosts`, or a flow's own host.
+pub(super) const HOST: Shape = Shape {
+    what: "a host",
+    keys: &["names", "addresses", "keep_old"],
+    required: &[],
+    example: "`{ names: [..], addresses: [..] }`",
+};
+/// An entry of `flows`.
+pub(super) const FLOW: Shape = Shape {
+    what: "a flow",
+    keys: &["name", "to", "ports", "tls_min"],
+    required: &["name", "to", "ports"],
+    example: "`{ name: web, to: thulium, ports: 443/tcp }`",
+};
+/// `sessions`.
+pub(super) const SESSIONS: Shape = Shape {
+    what: "`sessions`",
+    keys: &["udp_idle", "tcp_idle", "capacity", "per_client", "new_per_client"],
+    required: &[],
+    example: "`sessions: { udp_idle: 300s }`",
+};
+/// `datapath`.
+pub(super) const DATAPATH: Shape =
+    Shape { what: "`datapath`", keys: &["xdp", "tc", "mark"], required: &[], example: "`datapath: { xdp: auto }`" };
 
-/// A mapping with known keys; unknown ones are reported when it is opened.
+/// All kinds, to tell who wrote a key in the wrong place where it belongs.
+const SHAPES: [&Shape; 7] = [&ROOT, &LAN, &UPLINK, &HOST, &FLOW, &SESSIONS, &DATAPATH];
+
+/// A mapping of a known kind. Unknown and empty keys are reported when it is opened.
 pub(super) struct Section<'a> {
     /// Its place.
     pub(super) place: Place,
     entries: &'a [(Key, Node)],
+    shape: &'static Shape,
+    /// Keys that unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    /// Opens `node` as the mapping called `path` with these keys; `example` is what to write where it is none.
-    pub(super) fn open(
-        node: &'a Node,
-        path: &str,
-        keys: &[&'static str],
-        example: &str,
-        report: &mut Report,
-    ) -> Option<Self> {
-        let entries = entries(node, path, example, report)?;
+    /// Opens `node` as a mapping of this kind.
+    pub(super) fn open(node: &'a Node, shape: &'static Shape, report: &mut Report) -> Option<Self> {
+        let entries = entries(node, shape.what, shape.example, report)?;
+        let absent = |name: &&&str| !entries.iter().any(|(key, _)| key.name == **name);
+        let absent = shape.keys.iter().filter(absent).copied().collect::<Vec<_>>();
+        let mut misspelt = Vec::new();
         for (key, value) in entries {
-            if !keys.contains(&key.name.as_str()) {
-                unknown_key(key, path, keys, report);
-            } else if matches!(value.kind, Kind::Empty) {
+            if report.is_full() {
+                break;
+            }
+            let name = key.name.as_str();
+            if !shape.keys.contains(&name) {
+                let near = suggest(name, absent.iter().copied());
+                misspelt.extend(near);
+                unknown(key, near, shape, report);
+            } else if matches!(value.kind, Kind::Empty) && !shape.required.contains(&name) {
                 let help = "write a value, or remove the line for the default";
-                report.error(key.place, format!("`{}` has no value", key.name), help);
+                report.error(key.place, format!("`{name}` has no value"), help);
             }
         }
-        Some(Self { place: node.place, entries })
+        Some(Self { place: node.place, entries, shape, misspelt })
     }
 
     /// The value of a key, unless it is absent or empty.
@@ -77,38 +118,42 @@ impl<'a> Section<'a> {
         (!matches!(node.kind, Kind::Empty)).then_some(node)
     }
 
-    /// The value of a key that must be there; `help` is what to write.
-    pub(super) fn require(&self, name: &str, path: &str, help: &str, report: &mut Report) -> Option<&'a Node> {
-        if !self.entries.iter().any(|(key, _)| key.name == name) {
-            let whose = if path.is_empty() { "the policy".to_owned() } else { format!("`{path}`") };
-            report.error(self.place, format!("{whose} needs the key `{name}`"), help);
+    /// The value of a required key; `help` is what to write.
+    pub(super) fn require(&self, name: &str, help: &str, report: &mut Report) -> Option<&'a Node> {
+        match self.entries.iter().find(|(key, _)| key.name == name) {
+            Some((key, value)) if matches!(value.kind, Kind::Empty) => {
+                report.error(key.place, format!("`{name}` has no value"), help);
+            }
+            Some((_, value)) => return Some(value),
+            // A misspelt key has its error already.
+            None if self.misspelt.contains(&name) => {}
+            None => report.error(self.place, format!("{} needs the key `{name}`", self.shape.what), help),
         }
-        self.get(name)
+        None
     }
 }
 
-/// The entries of a mapping whose keys are names that the admin chose.
-pub(super) fn entries<'a>(node: &'a Node, path: &str, example: &str, report: &mut Report) -> Option<&'a [(Key, Node)]> {
+fn unknown(key: &Key, near: Option<&str>, shape: &Shape, report: &mut Report) {
+    let name = key.name.as_str();
+    let home = SHAPES.iter().find(|shape| shape.keys.contains(&name)).map(|shape| shape.what);
+    let help = match (near, home) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some("the policy")) => format!("`{name}` belongs to the top level, without indentation"),
+        (None, Some(home)) => format!("`{name}` is a key of {home}"),
+        (None, None) => format!("known here: {}", shape.keys.join(", ")),
+    };
+    report.error(key.place, format!("unknown key {} in {}", quote(name), shape.what), help);
+}
+
+/// The entries of a mapping whose keys may be names that the admin chose.
+pub(super) fn entries<'a>(node: &'a Node, what: &str, example: &str, report: &mut Report) -> Option<&'a [(Key, Node)]> {
     let message = match &node.kind {
         Kind::Map(entries) => return Some(entries),
         Kind::Refused => return None,
         Kind::Empty => "is empty",
         Kind::List(_) => "must have keys and values, and is a list",
-        Kind::Scalar(_) => "must have keys and values, and is plain text",
+        Kind::Scalar(_) => "must have keys and values, and is a single value",
     };
-    let what = if path.is_empty() { "the policy".to_owned() } else { format!("`{path}`") };
     report.error(node.place, format!("{what} {message}"), format!("write {example}"));
     None
-}
-
-fn unknown_key(key: &Key, path: &str, keys: &[&str], report: &mut Report) {
-    let home = HOMES.iter().find(|(_, keys)| keys.contains(&key.name.as_str())).map(|(home, _)| *home);
-    let help = match (suggest(&key.name, keys.iter().copied()), home) {
-        (Some(near), None) => format!("did you mean `{near}`?"),
-        (_, Some("")) => format!("`{}` belongs to the top level, not indented", key.name),
-        (_, Some(home)) => format!("`{}` belongs under `{home}`", key.name),
-        (None, None) => format!("known here: {}", keys.join(", ")),
-    };
-    let whose = if path.is_empty() { "unknown key".to_owned() } else { format!("unknown key in `{path}`:") };
-    report.error(key.place, format!("{whose} {}", quote(&key.name)), help);
 }

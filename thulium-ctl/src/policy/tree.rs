@@ -44,10 +44,7 @@ pub(super) struct Key {
 /// Reads the one document of a text. `None`: there is none, or it is broken and the report says how.
 pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
     let mut reader = Reader { parser: Parser::new_from_str(text), text, report };
-    match reader.document() {
-        Ok(root) => root,
-        Err(Stop) => None,
-    }
+    reader.document().ok().flatten()
 }
 
 /// Reading cannot go on; the report says why.

@@ -44,6 +44,13 @@ pub struct Image {
     pub settings: Settings,
 }
 
+/// Client prefixes that an image holds at most.
+pub const MAX_CLIENT_PREFIXES: usize = 256;
+/// Prefixes of ports that an image holds at most: a policy that needs more is refused.
+pub const MAX_PORT_PREFIXES: usize = 4096;
+/// Fixed addresses and prefixes that an image holds at most: a policy that has more is refused.
+pub const MAX_ADDRESS_PREFIXES: usize = 4096;
+
 /// A policy cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageError {
@@ -73,6 +80,11 @@ pub fn compile(policy: &Policy, slots: &Slots, clients: &[Ipv4Net], generation: 
         addresses: address::prefixes(&policy.hosts, slots)?,
         settings: settings(policy),
     })
+}
+
+/// How many prefixes of ports an image with these flows holds.
+pub(super) fn port_prefixes(flows: &[super::Flow]) -> usize {
+    port::prefixes(flows, 0).len()
 }
 
 /// Every client may open every flow.

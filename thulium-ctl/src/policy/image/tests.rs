@@ -149,7 +149,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 /// First match, flow by flow, as the policy's author reads it.
-fn first_match<'a>(policy: &'a Policy, remote: Ipv4Addr, protocol: Protocol, port: u16) -> Option<&'a str> {
+fn first_match(policy: &Policy, remote: Ipv4Addr, protocol: Protocol, port: u16) -> Option<&str> {
     let host = |name: &str| policy.hosts.iter().find(|host| host.name == name).expect("a host");
     let flow = policy.flows.iter().find(|flow| {
         let ports = &flow.ports;

@@ -14,7 +14,7 @@ const TC: [(&str, TcMode); 3] = [("auto", TcMode::Auto), ("tcx", TcMode::Tcx), (
 /// Reads `datapath`; what is absent has its default.
 pub(super) fn datapath(node: Option<&Node>, report: &mut Report) -> DatapathPolicy {
     let mut datapath = defaults::DATAPATH;
-    let Some(section) = node.and_then(|node| Section::open(node, "datapath", DATAPATH, "{ xdp: auto }", report)) else {
+    let Some(section) = node.and_then(|node| Section::open(node, &DATAPATH, report)) else {
         return datapath;
     };
     if let Some(xdp) = section.get("xdp").and_then(|node| value::choice(node, "datapath.xdp", &XDP, report)) {

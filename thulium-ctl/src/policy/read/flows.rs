@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS};
+use thulium_ebpf::abi::FLOW_SLOTS;
 
 use super::{
     hosts::{self, Hosts},
@@ -20,7 +20,7 @@ const EXAMPLE: &str = "a list of flows, such as `- { name: web, to: thulium, por
 /// Reads `flows`, or takes the defaults that lead to hosts of the policy. Inline hosts are added to `hosts`.
 pub(super) fn flows(node: Option<&Node>, hosts: &mut Hosts, system: Option<&str>, report: &mut Report) -> Vec<Flow> {
     let Some(node) = node else {
-        return defaults::flows().into_iter().filter(|flow| hosts.places.contains_key(&flow.host)).collect();
+        return defaults::flows().into_iter().filter(|flow| hosts.names.contains(&flow.host)).collect();
     };
     let Kind::List(items) = &node.kind else {
         if !matches!(node.kind, Kind::Refused) {
@@ -34,10 +34,6 @@ pub(super) fn flows(node: Option<&Node>, hosts: &mut Hosts, system: Option<&str>
     }
     let mut reader = Reader { hosts, system, report, names: HashMap::new() };
     let flows = items.iter().take(FLOW_SLOTS).filter_map(|item| reader.flow(item)).collect::<Vec<_>>();
-    if hosts.places.len() > HOST_SLOTS {
-        let message = format!("{} hosts, and a policy can have {HOST_SLOTS}", hosts.places.len());
-        report.error(node.place, message, "give one host several names");
-    }
     reach::check(&flows, &hosts.list, report);
     flows.into_iter().map(|(flow, _)| flow).collect()
 }
@@ -51,15 +47,15 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn flow(&mut self, node: &Node) -> Option<(Flow, Place)> {
-        let section = Section::open(node, "flows", FLOW, "{ name: web, to: thulium, ports: 443/tcp }", self.report)?;
-        let name = section.require("name", "flows", "write a name for the counters, such as `name: web`", self.report);
+        let section = Section::open(node, &FLOW, self.report)?;
+        let name = section.require("name", "write a name for the counters, such as `name: web`", self.report);
         let (name, place) = match name {
             Some(node) => (self.name(node), node.place),
             None => (None, section.place),
         };
-        let to = section.require("to", "flows", "write a host, such as `to: thulium`", self.report);
+        let to = section.require("to", "write a host, such as `to: thulium`", self.report);
         let host = to.and_then(|node| self.host(node, name.as_deref(), place));
-        let ports = section.require("ports", "flows", "write the remote ports, such as `ports: 443/tcp`", self.report);
+        let ports = section.require("ports", "write the remote ports, such as `ports: 443/tcp`", self.report);
         let ports = ports.map(|node| port::ports(node, "ports", self.report));
         let tls_min = section.get("tls_min").map(|node| (node, self.tls(node)));
         let (name, host, ports) = (name?, host?, ports?);
@@ -103,7 +99,7 @@ impl Reader<'_> {
         }
         let help = "write the name of a host, or { names: [..], addresses: [..] }";
         let word = value::text(node, "to", help, self.report)?;
-        if self.hosts.places.contains_key(word) {
+        if self.hosts.names.contains(word) {
             return Some(word.to_owned());
         }
         let known = self.known_hosts();
@@ -117,20 +113,14 @@ impl Reader<'_> {
     }
 
     fn add_inline(&mut self, name: &str, place: Place) {
-        if let Some(first) = self.hosts.places.get(name).filter(|first| first.line > 0) {
-            let message = format!("the flow's own host takes the name {}, which a host has in {first}", quote(name));
+        if !self.hosts.names.insert(name.to_owned()) {
+            let message = format!("the flow's own host gets its name, and there is a host {} already", quote(name));
             self.report.error(place, message, format!("rename the flow, or write `to: {name}`"));
         }
-        // A default host gives way to the admin's.
-        self.hosts.list.retain(|host| host.name != name);
-        self.hosts.places.insert(name.to_owned(), place);
     }
 
     fn known_hosts(&self) -> Vec<&str> {
-        let mut known = self.hosts.places.keys().map(String::as_str).collect::<Vec<_>>();
-        known.sort_unstable();
-        known.truncate(8);
-        known
+        self.hosts.names.iter().map(String::as_str).take(8).collect()
     }
 
     fn tls(&mut self, node: &Node) -> Option<TlsVersion> {

@@ -1,15 +1,16 @@
 //! `hosts`: the remote hosts, by name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::HOST_SLOTS;
 
 use super::{address, name, value};
 use crate::policy::{
     Host, defaults,
-    error::{Place, Report},
+    error::Report,
     section::{self, HOST, Section},
-    tree::{Key, Node},
+    tree::Node,
 };
 
 /// The longest time that an address which left DNS can still be used.
@@ -24,24 +25,30 @@ const ADDRESSES_HELP: &str = "write an address or a prefix, such as 203.0.113.7 
 pub(super) struct Hosts {
     /// Those without errors, in order.
     pub(super) list: Vec<Host>,
-    /// All that were named, with or without errors.
-    pub(super) places: HashMap<String, Place>,
+    /// The names of all, with or without errors.
+    pub(super) names: BTreeSet<String>,
     /// Whether the policy has the key `hosts`.
     pub(super) given: bool,
 }
 
 /// Reads `hosts`, or takes the defaults.
 pub(super) fn hosts(node: Option<&Node>, system: Option<&str>, report: &mut Report) -> Hosts {
-    let mut hosts = Hosts { list: Vec::new(), places: HashMap::new(), given: node.is_some() };
+    let mut hosts = Hosts { list: Vec::new(), names: BTreeSet::new(), given: node.is_some() };
     let Some(node) = node else {
         hosts.list = defaults::hosts(system.unwrap_or_default());
-        hosts.places = hosts.list.iter().map(|host| (host.name.clone(), Place::default())).collect();
+        hosts.names = hosts.list.iter().map(|host| host.name.clone()).collect();
         return hosts;
     };
     let example = "hosts by name, such as `thulium: { names: [\"{system}.thulium.com\"] }`";
-    for (key, value) in section::entries(node, "hosts", example, report).unwrap_or_default() {
-        let Some(name) = host_name(key, report) else { continue };
-        hosts.places.insert(name.clone(), key.place);
+    let entries = section::entries(node, "`hosts`", example, report).unwrap_or_default();
+    if let Some((key, _)) = entries.get(HOST_SLOTS) {
+        let message =
+            format!("this is host {} of {}, and a policy can have {HOST_SLOTS}", HOST_SLOTS + 1, entries.len());
+        report.error(key.place, message, "give one host several names");
+    }
+    hosts.names = entries.iter().map(|(key, _)| key.name.clone()).collect();
+    for (key, value) in entries.iter().take(HOST_SLOTS) {
+        let Some(name) = name::given(&key.name, "host", key.place, report) else { continue };
         if let Some(host) = host(value, name, system, report) {
             hosts.list.push(host);
         }
@@ -49,14 +56,9 @@ pub(super) fn hosts(node: Option<&Node>, system: Option<&str>, report: &mut Repo
     hosts
 }
 
-fn host_name(key: &Key, report: &mut Report) -> Option<String> {
-    name::given(&key.name, "host", key.place, report)
-}
-
 /// Reads one host, of `hosts` or inline in a flow.
 pub(super) fn host(node: &Node, name: String, system: Option<&str>, report: &mut Report) -> Option<Host> {
-    let path = format!("hosts.{name}");
-    let section = Section::open(node, &path, HOST, "{ names: [..], addresses: [..] }", report)?;
+    let section = Section::open(node, &HOST, report)?;
     let names = section.get("names").map_or_else(Vec::new, |node| names(node, system, report));
     let addresses = section.get("addresses").map_or_else(Vec::new, |node| addresses(node, report));
     if names.is_empty() && addresses.is_empty() {

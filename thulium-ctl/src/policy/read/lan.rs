@@ -12,16 +12,16 @@ use crate::policy::{
 
 /// Interfaces and client prefixes that a policy can have.
 const MAX_INTERFACES: usize = 32;
-const MAX_PREFIXES: usize = 256;
+const MAX_PREFIXES: usize = crate::policy::image::MAX_CLIENT_PREFIXES;
 
-const EXAMPLE: &str = "`lan: { interfaces: [eth1] }`";
+const HELP: &str = "write the interfaces of the office: `lan: { interfaces: [eth1] }`";
 
 /// Reads `lan`.
 pub(super) fn lan(root: &Section<'_>, report: &mut Report) -> Option<Lan> {
-    let node = root.require("lan", "", &format!("write the interfaces of the office: {EXAMPLE}"), report)?;
-    let section = Section::open(node, "lan", LAN, EXAMPLE, report)?;
+    let node = root.require("lan", HELP, report)?;
+    let section = Section::open(node, &LAN, report)?;
     let help = "write the office's interfaces, such as `interfaces: [eth1]`";
-    let interfaces = section.require("interfaces", "lan", help, report);
+    let interfaces = section.require("interfaces", help, report);
     let clients = section.get("clients").map(|node| clients(node, report));
     let interfaces = value::list(interfaces?, "lan.interfaces", help, report, name::interface);
     if interfaces.len() > MAX_INTERFACES {

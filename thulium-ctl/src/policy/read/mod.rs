@@ -14,15 +14,21 @@ mod value;
 
 use std::net::IpAddr;
 
+use thulium_ebpf::abi::HOST_SLOTS;
+
 pub(super) use value::{items, show};
 
 use super::{
-    Mode, Policy, Unmatched, defaults,
-    error::{Errors, Report, quote},
+    Flow, Host, Mode, Policy, Unmatched, defaults,
+    error::{Errors, Place, Report, quote},
+    image::{self, MAX_ADDRESS_PREFIXES, MAX_PORT_PREFIXES},
     section::{ROOT, Section},
     source::{SMALLEST, Source},
     tree::Node,
 };
+
+/// Resolvers that a policy can have.
+const MAX_RESOLVERS: usize = 16;
 
 /// The policy of a file, checked and with its defaults.
 pub(super) fn policy(source: &Source) -> Result<Policy, Errors> {
@@ -38,11 +44,11 @@ pub(super) fn policy(source: &Source) -> Result<Policy, Errors> {
 }
 
 fn document(root: &Node, report: &mut Report) -> Option<Policy> {
-    let section = Section::open(root, "", ROOT, "`system: acme` and the other keys, one a line", report)?;
+    let section = Section::open(root, &ROOT, report)?;
     if let Some(node) = section.get("version") {
         version(node, report);
     }
-    let system = section.require("system", "", "write the tenant's name, such as `system: acme`", report);
+    let system = section.require("system", "write the tenant's name, such as `system: acme`", report);
     let system = system.and_then(|node| {
         let word = value::text(node, "system", "write the tenant's name, such as acme", report)?;
         name::system(word, node.place, report)
@@ -58,6 +64,8 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     for flow in flows.iter().filter(|flow| flow.tls_min.is_some()) {
         report.warn(format!("the flow `{}` has a lowest TLS version (tls_min), which is not enforced yet", flow.name));
     }
+    let place = |key: &str| section.get(key).map_or(section.place, |node| node.place);
+    size(&hosts.list, place("hosts"), &flows, place("flows"), report);
     let unmatched = section.get("unmatched").and_then(|node| {
         value::choice(node, "unmatched", &[("drop", Unmatched::Drop), ("pass", Unmatched::Pass)], report)
     });
@@ -87,8 +95,26 @@ fn version(node: &Node, report: &mut Report) {
     }
 }
 
+/// Whether the datapath has room for the hosts and flows as a whole.
+fn size(hosts: &[Host], hosts_place: Place, flows: &[Flow], flows_place: Place, report: &mut Report) {
+    if hosts.len() > HOST_SLOTS {
+        let message = format!("{} hosts with those of the flows, and a policy can have {HOST_SLOTS}", hosts.len());
+        report.error(flows_place, message, "share hosts between flows");
+    }
+    let addresses = hosts.iter().map(|host| host.addresses.len()).sum::<usize>();
+    if addresses > MAX_ADDRESS_PREFIXES {
+        let message = format!("{addresses} addresses in all, and a policy can have {MAX_ADDRESS_PREFIXES}");
+        report.error(hosts_place, message, "write prefixes for neighbouring addresses");
+    }
+    let ports = image::port_prefixes(flows);
+    if ports > MAX_PORT_PREFIXES {
+        let message = format!("the ports of all flows are {ports} blocks, and a policy can have {MAX_PORT_PREFIXES}");
+        report.error(flows_place, message, "write fewer ranges; one whose length is a power of two is one block");
+    }
+}
+
 /// Default hosts that no flow uses are not asked for; of the admin's own ones a warning tells.
-fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[super::Flow], report: &mut Report) {
+fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[Flow], report: &mut Report) {
     let used = |name: &str| flows.iter().any(|flow| flow.host == name);
     if flows.is_empty() {
         report.warn("there is no flow: clients can open nothing");
@@ -103,6 +129,11 @@ fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[super::Flow], report: &mut Re
 }
 
 fn resolvers(node: &Node, report: &mut Report) -> Vec<IpAddr> {
+    let count = items(node).len();
+    if count > MAX_RESOLVERS {
+        let message = format!("`resolvers` has {count} entries, and a policy can have {MAX_RESOLVERS}");
+        report.error(node.place, message, "write the nearest few");
+    }
     let help = "write the addresses of resolvers, such as [192.0.2.53]";
     value::list(node, "resolvers", help, report, address::resolver)
 }

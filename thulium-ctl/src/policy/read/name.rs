@@ -65,8 +65,7 @@ fn complain(name: &str) -> Option<(&'static str, String)> {
         return Some(("is a URL, not a name", format!("write {}", quote(host))));
     }
     if name.starts_with("*.") || name == "*" {
-        let help = "write the names that clients use, one by one".to_owned();
-        return Some(("is a wildcard, which is not supported yet: names with `*`", help));
+        return Some(("is not supported yet: wildcard names", "write the names one by one".to_owned()));
     }
     if let Some((host, _)) = name.split_once(':') {
         return Some(("has a port", format!("write {} here, and the port in the flow's `ports`", quote(host))));

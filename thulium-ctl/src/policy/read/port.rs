@@ -14,7 +14,7 @@ pub(in crate::policy) const MAX_RANGES: usize = 32;
 
 const HELP: &str = "write a port or a range with its protocol, such as 443/tcp or 16000-20000/udp";
 
-/// The ports of a flow; ranges that overlap are reported.
+/// The ports of a flow, none if any is wrong; ranges that overlap are reported.
 pub(super) fn ports(node: &Node, path: &str, report: &mut Report) -> BTreeSet<PortRange> {
     let mut places: Vec<(PortRange, Place)> = Vec::new();
     let nodes = value::items(node);
@@ -29,7 +29,7 @@ pub(super) fn ports(node: &Node, path: &str, report: &mut Report) -> BTreeSet<Po
     for item in nodes {
         let Some(word) = value::text(item, path, HELP, report) else { continue };
         let Some(range) = range(word, item.place, report) else { continue };
-        if let Some((other, first)) = places.iter().find(|(other, _)| overlap(other, &range)) {
+        if let Some((other, first)) = places.iter().find(|(other, _)| other.overlaps(&range)) {
             let message =
                 format!("{} overlaps {} of the same flow, in {first}", quote(word), quote(&other.to_string()));
             report.error(item.place, message, "write each port once");
@@ -37,11 +37,11 @@ pub(super) fn ports(node: &Node, path: &str, report: &mut Report) -> BTreeSet<Po
         }
         places.push((range, item.place));
     }
+    if places.len() < nodes.len() {
+        // With some of them wrong, nothing can be said about the flow as a whole.
+        return BTreeSet::new();
+    }
     places.into_iter().map(|(range, _)| range).collect()
-}
-
-fn overlap(a: &PortRange, b: &PortRange) -> bool {
-    a.protocol == b.protocol && a.first <= b.last && b.first <= a.last
 }
 
 fn range(word: &str, place: Place, report: &mut Report) -> Option<PortRange> {

@@ -7,19 +7,25 @@ use crate::policy::{
 
 /// Reports each flow whose hosts and ports are all taken by flows before it.
 pub(super) fn check(flows: &[(Flow, Place)], hosts: &[Host], report: &mut Report) {
-    let host = |name: &str| hosts.iter().find(|host| host.name == name);
-    for (index, (flow, place)) in flows.iter().enumerate() {
-        let earlier = flows[..index].iter().map(|(earlier, _)| earlier).filter(|earlier| {
-            earlier.host == flow.host
-                || matches!((host(&earlier.host), host(&flow.host)), (Some(a), Some(b)) if covers(a, b))
-        });
-        let earlier = earlier.filter(|earlier| touches(earlier, flow)).collect::<Vec<_>>();
-        if flow.ports.iter().all(|range| covered(*range, &earlier)) {
-            let names = earlier.iter().map(|flow| format!("`{}`", flow.name)).collect::<Vec<_>>().join(" and ");
-            let message = format!("the flow `{}` can never match: {names} above it takes all its packets", flow.name);
-            report.error(*place, message, format!("move it above {names}, or remove it"));
+    let mut reachable: Vec<&Flow> = Vec::new();
+    for (flow, place) in flows {
+        let rivals = reachable.iter().copied().filter(|rival| rivals(rival, flow, hosts)).collect::<Vec<_>>();
+        if !flow.ports.iter().all(|range| covered(*range, &rivals)) {
+            reachable.push(flow);
+            continue;
         }
+        let names = rivals.iter().map(|flow| format!("`{}`", flow.name)).collect::<Vec<_>>().join(" and ");
+        let message = format!("the flow `{}` can never match: all its packets belong to {names} above", flow.name);
+        report.error(*place, message, format!("move it above {names}, or remove it"));
     }
+}
+
+/// Whether packets of `flow` go to `rival`, which stands above it.
+fn rivals(rival: &Flow, flow: &Flow, hosts: &[Host]) -> bool {
+    let host = |name: &str| hosts.iter().find(|host| host.name == name);
+    let same = rival.host == flow.host
+        || matches!((host(&rival.host), host(&flow.host)), (Some(outer), Some(inner)) if covers(outer, inner));
+    same && rival.ports.iter().any(|x| flow.ports.iter().any(|y| x.overlaps(y)))
 }
 
 /// Whether all that `b` stands for belongs to `a`, too.
@@ -28,11 +34,6 @@ fn covers(a: &Host, b: &Host) -> bool {
     !empty
         && b.names.iter().all(|name| a.names.contains(name))
         && b.addresses.iter().all(|inner| a.addresses.iter().any(|outer| outer.contains(inner)))
-}
-
-fn touches(a: &Flow, b: &Flow) -> bool {
-    let overlap = |a: &PortRange, b: &PortRange| a.protocol == b.protocol && a.first <= b.last && b.first <= a.last;
-    a.ports.iter().any(|x| b.ports.iter().any(|y| overlap(x, y)))
 }
 
 /// Whether each port of `range` is in one of `flows`.

@@ -25,9 +25,7 @@ const MAX_NEW_PER_CLIENT: u32 = 1_000_000;
 /// Reads `sessions`; what is absent has its default.
 pub(super) fn sessions(node: Option<&Node>, report: &mut Report) -> Sessions {
     let mut sessions = defaults::SESSIONS;
-    let Some(section) =
-        node.and_then(|node| Section::open(node, "sessions", SESSIONS, "`udp_idle: 300s` below it", report))
-    else {
+    let Some(section) = node.and_then(|node| Section::open(node, &SESSIONS, report)) else {
         return sessions;
     };
     if let Some(idle) = section.get("udp_idle").and_then(|node| udp_idle(node, report)) {
@@ -56,8 +54,8 @@ fn udp_idle(node: &Node, report: &mut Report) -> Option<Duration> {
     let idle = value::duration(node, "sessions.udp_idle", "300s", report)?;
     if idle < UDP_FLOOR {
         let message = format!("`udp_idle` is {}, below the floor of 50s", written(node));
-        let help = "write 300s, or 50s at least: with less, a quiet phone loses its session and the next call does \
-                    not ring (T8); RFC 4787 REQ-5 wants 120s at least and 300s by default";
+        let help = "write 300s, as RFC 4787 REQ-5 recommends, or 50s at least (T8):\n\
+                    with less, a quiet phone loses its session, and the next call does not ring";
         report.error(node.place, message, help);
         return None;
     }

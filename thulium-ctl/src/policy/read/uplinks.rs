@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use thulium_ebpf::abi::UPLINK_SLOTS;
+
 use super::{address, name, value};
 use crate::policy::{
     Lan, SourceNat, UplinkPolicy,
@@ -15,7 +17,7 @@ const EXAMPLE: &str = "a list: `- { interface: eth0 }`";
 /// Reads `uplinks`; none may share an interface with the LAN.
 pub(super) fn uplinks(root: &Section<'_>, lan: Option<&Lan>, report: &mut Report) -> Vec<UplinkPolicy> {
     let help = "write the way out: `uplinks: [{ interface: eth0 }]`";
-    let Some(node) = root.require("uplinks", "", help, report) else { return Vec::new() };
+    let Some(node) = root.require("uplinks", help, report) else { return Vec::new() };
     let items = match &node.kind {
         Kind::List(items) => items,
         Kind::Refused => return Vec::new(),
@@ -33,7 +35,7 @@ pub(super) fn uplinks(root: &Section<'_>, lan: Option<&Lan>, report: &mut Report
     }
     let lan = lan.map(|lan| lan.interfaces.as_slice()).unwrap_or_default();
     let mut reader = Reader { lan, report, names: HashMap::new(), interfaces: HashMap::new() };
-    items.iter().filter_map(|item| reader.uplink(item)).collect()
+    items.iter().take(UPLINK_SLOTS).filter_map(|item| reader.uplink(item)).collect()
 }
 
 struct Reader<'a> {
@@ -45,9 +47,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn uplink(&mut self, node: &Node) -> Option<UplinkPolicy> {
-        let section = Section::open(node, "uplinks", UPLINK, "{ interface: eth0 }", self.report)?;
+        let section = Section::open(node, &UPLINK, self.report)?;
         let help = "write its interface, such as `interface: eth0`";
-        let interface = section.require("interface", "uplinks", help, self.report);
+        let interface = section.require("interface", help, self.report);
         let interface = interface.and_then(|node| self.interface(node));
         let name = section.get("name").map(|node| self.name(node));
         let source_nat = section.get("source_nat").map(|node| self.source_nat(node));

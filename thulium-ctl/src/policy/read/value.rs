@@ -79,7 +79,7 @@ pub(super) fn number(
 
 /// One of several words.
 pub(super) fn choice<T: Copy>(node: &Node, path: &str, words: &[(&str, T)], report: &mut Report) -> Option<T> {
-    let known = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+    let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
     let help = format!("write {known}");
     let word = text(node, path, &help, report)?;
     if let Some((_, value)) = words.iter().find(|(known, _)| *known == word) {
@@ -97,9 +97,9 @@ pub(super) fn choice<T: Copy>(node: &Node, path: &str, words: &[(&str, T)], repo
 pub(super) fn duration(node: &Node, path: &str, example: &str, report: &mut Report) -> Option<Duration> {
     let help = format!("write a number with its unit (s, min, h, days), such as {example}");
     let word = text(node, path, &help, report)?;
-    if word.parse::<f64>().is_ok() {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) && (1..16).contains(&word.len()) {
         let message = format!("`{path}` is {}, without a unit", quote(word));
-        report.error(node.place, message, format!("write {word}s if seconds are meant"));
+        report.error(node.place, message, format!("write {word}s, {word}min or {word}h"));
         return None;
     }
     match humantime::parse_duration(word) {

@@ -1,0 +1,39 @@
+//! The policies that are shipped.
+
+use std::{fs, path::Path};
+
+use super::SMALLEST;
+use crate::policy::{Mode, Policy, load};
+
+fn example(name: &str) -> Policy {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    load(&folder.join(name)).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn every_shipped_policy_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    for entry in fs::read_dir(folder).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        }
+    }
+}
+
+#[test]
+fn thulium_yaml_writes_out_the_defaults() {
+    let mut full = example("thulium.yaml");
+    let minimal = example("minimal.yaml");
+    full.lan.clients = None;
+    full.uplinks[0].name = full.uplinks[0].interface.clone();
+    assert_eq!(full, minimal);
+    assert_eq!(minimal, super::right(SMALLEST));
+}
+
+#[test]
+fn audit_yaml_refuses_nothing() {
+    let audit = example("audit.yaml");
+    assert_eq!(audit.mode, Mode::Audit);
+    assert_eq!(Policy { mode: Mode::Enforce, ..audit }, example("minimal.yaml"));
+}

@@ -8,7 +8,7 @@ use super::build;
 use crate::{apt, step::step, toolchain, workspace};
 
 /// The cargo-deb that is used, as a cargo requirement.
-const CARGO_DEB: &str = "3";
+const CARGO_DEB: &str = "^3";
 
 /// Builds everything and packs it; with `test`, tries the package in a clean Debian root.
 ///

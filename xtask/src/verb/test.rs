@@ -16,8 +16,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if !root && env::var_os("CI").is_some() {
         bail!("the tests in network namespaces need root");
     }
-    let toolchain = if root { setup::run()? } else { toolchain::ready()? };
-    build::run()?;
+    if root {
+        setup::run()?;
+    }
+    let toolchain = build::run()?;
     if arguments.is_empty() {
         checks(&toolchain)?;
     } else {

@@ -27,7 +27,7 @@ pub(crate) fn run(test: bool) -> Result<()> {
         if !workspace::is_root() {
             bail!("trying the package in a clean Debian root needs root");
         }
-        apt::install(&["debootstrap"])?;
+        apt::install(&["debootstrap", "iproute2"])?;
         let status = Command::new(workspace::root().join("packaging/test-install")).arg(&package).status()?;
         if !status.success() {
             bail!("the package failed its trial");

@@ -26,8 +26,9 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         bail!("missing packages; as root: apt-get install --no-install-recommends {list}");
     }
     let what = format!("Installing {list}");
-    // The package lists of a fresh machine are empty, and those of an old one name files that are gone: both show as a failure.
-    if attempt(&what, &mut apt_get("install", &missing))? {
+    // The package lists of a fresh machine are empty; those of an old one name files that are gone by now.
+    let known = output(apt_get("install", &missing).arg("--simulate")).is_some();
+    if known && attempt(&what, &mut apt_get("install", &missing))? {
         return Ok(());
     }
     step("Updating the package lists", &mut apt_get("update", &[]))?;

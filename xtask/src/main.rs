@@ -13,6 +13,8 @@ mod toolchain;
 mod verb;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Setup, build, test, demo and package of thulium-ctl.
@@ -49,10 +51,20 @@ enum Verb {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().verb {
-        Verb::Setup => verb::setup::run().map(drop),
-        Verb::Build => verb::build::run(),
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Setup => verb::setup::run(),
+        Verb::Build => verb::build::run().map(drop),
         Verb::Test { arguments } => verb::test::run(&arguments),
         Verb::Demo { quick } => verb::demo::run(quick),
         Verb::Package { test } => verb::package::run(test),

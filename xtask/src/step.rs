@@ -37,6 +37,8 @@ pub(crate) fn attempt(what: &str, command: &mut Command) -> Result<bool> {
     let second = log.try_clone().context("cannot share the log")?;
     eprint!("{what} … ");
     let begin = Instant::now();
+    // A log of cargo's then has what went wrong and not what was compiled before.
+    command.env("CARGO_TERM_QUIET", "true");
     let status = command.stdin(Stdio::null()).stdout(log).stderr(second).status();
     let status = status.with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let seconds = begin.elapsed().as_secs_f64();

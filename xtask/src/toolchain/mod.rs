@@ -31,7 +31,7 @@ const LINKER_VERSION: &str = "0.13.0";
 /// If something is missing that cannot be installed here: the message says what to install.
 pub(crate) fn ready() -> Result<Toolchain> {
     let plan = plan::plan(&probe::probe())?;
-    apt::install(&plan.packages)?;
+    apt::install(&plan.packages).context(plan::OTHERWISE)?;
     if plan.build_linker {
         install_linker()?;
     }

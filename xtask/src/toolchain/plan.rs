@@ -10,6 +10,9 @@ use super::{BPF_TARGET, LINKER_VERSION, LLVM_MAJOR};
 const COMPILER_PACKAGES: &[&str] = &["rustc-web", "libstd-rust-web-dev-bpf"];
 /// Debian packages that `bpf-linker` is built against.
 const LINKER_PACKAGES: &[&str] = &["g++", "llvm-22-dev", "libpolly-22-dev", "zlib1g-dev", "libzstd-dev", "libxml2-dev"];
+/// What helps where those packages do not exist.
+pub(super) const OTHERWISE: &str = "the Debian packages for the eBPF toolchain could not be installed; instead of them, \
+     `rustup toolchain install nightly --component rust-src` and `cargo binstall bpf-linker` will do";
 /// The oldest `bpf-linker` that is used.
 const OLDEST_LINKER: (u32, u32) = (0, 13);
 

@@ -50,11 +50,14 @@ fn nightly_llvm() -> Option<u32> {
 fn linker() -> Option<Linker> {
     let named = env::var_os("THULIUM_BPF_LINKER").map(PathBuf::from);
     let ours = workspace::tools().join("bin/bpf-linker");
-    [named, workspace::on_path("bpf-linker"), Some(ours)].into_iter().flatten().find_map(|path| {
-        let version = parse_version(&output(outside(&path).arg("--version"))?)?;
-        let linker = Linker { path, version };
-        linker.is_usable().then_some(linker)
-    })
+    [named, workspace::on_path("bpf-linker"), Some(ours)].into_iter().flatten().find_map(usable_linker)
+}
+
+/// `path`, if it is a linker that is new enough.
+fn usable_linker(path: PathBuf) -> Option<Linker> {
+    let version = parse_version(&output(outside(&path).arg("--version"))?)?;
+    let linker = Linker { path, version };
+    linker.is_usable().then_some(linker)
 }
 
 /// Where the LLVM is that `bpf-linker` can be built against, headers and libraries included.

@@ -15,14 +15,15 @@ use crate::{
 ///
 /// # Errors
 /// If the toolchain is incomplete or a build fails.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run() -> Result<Toolchain> {
     let toolchain = toolchain::ready()?;
     step("Building the eBPF object", &mut bpf_cargo(&toolchain, "build", &[]))?;
     let built = bpf_target().join(BPF_TARGET).join("release/thulium");
     copy_if_changed(&built, &workspace::object())?;
     let mut cargo = workspace::cargo();
     cargo.env("THULIUM_OBJECT", workspace::object());
-    step("Building thulium-ctl", cargo.args(["build", "--release", "--package", "thulium-ctl"]))
+    step("Building thulium-ctl", cargo.args(["build", "--release", "--package", "thulium-ctl"]))?;
+    Ok(toolchain)
 }
 
 /// A cargo that does `verb` to the eBPF programs, with `extra` compiler flags.
@@ -30,8 +31,6 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain, verb: &str, extra: &[&str]) -> Co
     let mut command = match &toolchain.compiler {
         Compiler::Prebuilt(rustc) => {
             let mut cargo = workspace::cargo();
-            let program = cargo.get_program().to_owned();
-            cargo = Command::new(program);
             environment::forget(&mut cargo, environment::is_of_host_build);
             // aya-ebpf uses unstable features, which a stable compiler refuses otherwise.
             cargo.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").arg(verb);
@@ -44,8 +43,15 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain, verb: &str, extra: &[&str]) -> Co
             rustup
         }
     };
-    command.current_dir(workspace::root());
-    command.args(["--package", "thulium-ebpf", "--bin", "thulium", "--release", "--target", BPF_TARGET]);
+    command.current_dir(workspace::root()).args([
+        "--package",
+        "thulium-ebpf",
+        "--bin",
+        "thulium",
+        "--release",
+        "--target",
+        BPF_TARGET,
+    ]);
     // A folder of its own: another compiler's artifacts would be taken for stale in the host's.
     command.arg("--target-dir").arg(bpf_target());
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&toolchain.linker, extra));

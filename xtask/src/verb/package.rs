@@ -8,7 +8,7 @@ use super::build;
 use crate::{apt, step::step, toolchain, workspace};
 
 /// The cargo-deb that is used, as a cargo requirement.
-const CARGO_DEB: &str = "3";
+const CARGO_DEB: &str = "^3";
 
 /// Builds everything and packs it; with `test`, tries the package in a clean Debian root.
 ///
@@ -27,7 +27,7 @@ pub(crate) fn run(test: bool) -> Result<()> {
         if !workspace::is_root() {
             bail!("trying the package in a clean Debian root needs root");
         }
-        apt::install(&["debootstrap"])?;
+        apt::install(&["debootstrap", "iproute2"])?;
         let status = Command::new(workspace::root().join("packaging/test-install")).arg(&package).status()?;
         if !status.success() {
             bail!("the package failed its trial");

@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use crate::{
     peers,
-    toolchain::{self, Compiler, Toolchain},
+    toolchain::{self, Compiler},
 };
 
 /// Finds or installs compiler, linker and peers, and says what is used.
 ///
 /// # Errors
 /// If something is missing and cannot be installed.
-pub(crate) fn run() -> Result<Toolchain> {
+pub(crate) fn run() -> Result<()> {
     let toolchain = toolchain::ready()?;
     peers::install()?;
     match &toolchain.compiler {
@@ -19,5 +19,5 @@ pub(crate) fn run() -> Result<Toolchain> {
         Compiler::Nightly => eprintln!("eBPF compiler: rustup's nightly, with core from source"),
     }
     eprintln!("eBPF linker: {}", toolchain.linker.display());
-    Ok(toolchain)
+    Ok(())
 }

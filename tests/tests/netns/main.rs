@@ -1,0 +1,5 @@
+//! What a user of the gateway would notice, tried with real peers in network namespaces. Needs root.
+//!
+//! One binary for all, so that the tests run beside each other and the one that waits 51 s costs no time.
+
+mod lab;

@@ -3,14 +3,17 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
     sched::{CloneFlags, setns},
-    sys::signal::Signal,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use serde_json::Value;
 
@@ -18,6 +21,8 @@ use super::{Lab, bpffs, dir, dismantle::instance_files, process::Process, refuse
 
 /// How long `run` may take until it is ready.
 const START: Duration = Duration::from_secs(20);
+/// How long any other verb may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a finished `thulium-ctl` said.
 #[derive(Clone, Debug)]
@@ -49,7 +54,7 @@ impl Verb {
     /// # Errors
     /// When the binary was not built.
     pub fn new(lab: &Lab, line: &str) -> Result<Self> {
-        let mut command = lab.gw.command(&binary()?.to_string_lossy());
+        let mut command = lab.gw.command(&thulium_ctl()?.to_string_lossy());
         command.args(line.split_whitespace()).env("THULIUM_BPFFS", lab.bpffs()).env("THULIUM_INSTANCE", lab.id());
         Ok(Self(command))
     }
@@ -59,12 +64,24 @@ impl Verb {
         &mut self.0
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end; one that takes more than 30 s is killed.
     ///
     /// # Errors
     /// When it cannot be started; not when it fails.
     pub fn ran(mut self) -> Result<Ran> {
-        let output = self.0.output().with_context(|| format!("starting {:?}", self.0))?;
+        self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.0.spawn().with_context(|| format!("starting {:?}", self.0))?;
+        let id = Pid::from_raw(child.id().cast_signed());
+        let (ended, end) = mpsc::channel::<()>();
+        let guard = thread::spawn(move || {
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                // It may have ended this very moment.
+                let _ = kill(id, Signal::SIGKILL);
+            }
+        });
+        let output = child.wait_with_output()?;
+        drop(ended);
+        let _ = guard.join();
         Ok(Ran {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -154,6 +171,15 @@ impl<'lab> Gateway<'lab> {
         self.daemon.wait(Duration::from_secs(5)).map(drop)
     }
 
+    /// Ends the daemon with SIGTERM, as systemd does.
+    ///
+    /// # Errors
+    /// When it does not end within 10 s.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        self.daemon.signal(Signal::SIGTERM)?;
+        self.daemon.wait(Duration::from_secs(10))
+    }
+
     /// Starts the daemon again, with the same policy or another, and waits until it is ready.
     ///
     /// # Errors
@@ -197,7 +223,10 @@ fn spawn(lab: &Lab, policy: &Path) -> Result<Process> {
 }
 
 /// The binary under test: `THULIUM_CTL`, else the release build of the target folder that this program is in.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is none.
+pub fn thulium_ctl() -> Result<PathBuf> {
     if let Some(path) = env::var_os("THULIUM_CTL") {
         return Ok(path.into());
     }
@@ -208,10 +237,10 @@ fn binary() -> Result<PathBuf> {
 
 /// Takes an instance down from outside, and removes what it may have left when it could not be asked.
 pub(super) fn take_down(id: &str, namespace: &Path) {
-    if let (Ok(binary), Ok(file), true) = (binary(), fs::File::open(namespace), pinned(id)) {
+    if let (Ok(binary), Ok(file), true) = (thulium_ctl(), fs::File::open(namespace), pinned(id)) {
         let mut down = Command::new(binary);
         down.arg("down").env("THULIUM_BPFFS", bpffs(id)).env("THULIUM_INSTANCE", id);
-        let _ = std::thread::spawn(move || {
+        let _ = thread::spawn(move || {
             setns(file, CloneFlags::CLONE_NEWNET)?;
             Ok::<_, anyhow::Error>(down.output()?)
         })

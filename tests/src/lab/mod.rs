@@ -21,7 +21,7 @@ use crate::packet;
 
 pub use self::{
     dismantle::dismantle,
-    gateway::{Gateway, Ran, Verb},
+    gateway::{Gateway, Ran, Verb, thulium_ctl},
     namespace::Namespace,
     process::Process,
     refused::Refused,

@@ -32,8 +32,9 @@ impl Refused {
     pub fn parse(json: &str) -> Result<Self> {
         let document: Value = serde_json::from_str(json).with_context(|| format!("not JSON: {json}"))?;
         ensure!(document["version"] == 1, "`drops --json` is not version 1: {json}");
-        let rows = document["drops"].as_array().context("`drops` is missing")?;
-        let rows = rows.iter().map(Row::parse).collect::<Result<Vec<_>>>()?;
+        let rows = |key: &str| document[key].as_array().with_context(|| format!("`{key}` is missing"));
+        let rows = rows("drops")?.iter().chain(rows("passed")?);
+        let rows = rows.map(Row::parse).collect::<Result<Vec<_>>>()?;
         let packets =
             |key: &str| document[key]["packets"].as_u64().with_context(|| format!("`{key}.packets` is missing"));
         let refused = Self { total: packets("total")?, would_drop: packets("would_drop")?, rows };
@@ -67,7 +68,7 @@ impl Refused {
         self.rows.iter().filter(of_flow).map(|row| row.packets).sum()
     }
 
-    /// One line a counter: `no-flow out wan0: 3`, with `would-drop` before the colon where it was audited.
+    /// One line a counter: `no-flow out wan0: 3`, with `would-drop` or `pass` before the colon where it was not dropped.
     pub fn lines(&self) -> Vec<String> {
         let mut counters = BTreeMap::new();
         for row in self.rows.iter().filter(|row| row.packets > 0) {
@@ -101,7 +102,7 @@ impl Row {
 
     fn key(&self) -> String {
         let family = if self.family == "ipv6" { " ipv6" } else { "" };
-        let verdict = if self.verdict == "drop" { "" } else { " would-drop" };
+        let verdict = if self.verdict == "drop" { String::new() } else { format!(" {}", self.verdict) };
         format!("{} {} {}{family}{verdict}", self.reason, self.direction, self.interface)
     }
 }

@@ -103,6 +103,8 @@ pub fn upload(lab: &Lab, server: Ipv4Addr, port: u16, content: &[u8], version: T
 
 /// Starts `openssl s_server` with a certificate of its own in `folder`.
 fn serve(lab: &Lab, folder: &PathBuf, port: u16, options: &[&str]) -> Result<Process> {
+    // What an earlier server received is not what this one did.
+    let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
     let subject = format!("/CN={NAME}");
     let name = format!("subjectAltName=DNS:{NAME}");

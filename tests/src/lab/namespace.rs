@@ -1,0 +1,154 @@
+//! A network namespace: entering it, running commands and opening sockets in it.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
+    os::{fd::AsFd, unix::process::CommandExt},
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, setns, unshare},
+};
+
+/// Where `ip netns` looks for namespaces.
+pub(super) const NAMES: &str = "/run/netns";
+
+/// How long a socket of the lab waits for a packet before its test fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A network namespace with a name, visible to `ip netns`.
+pub struct Namespace {
+    name: String,
+    file: File,
+}
+
+impl Namespace {
+    /// Makes the namespace. Unlike `ip netns add` this leaves the mount propagation of `/run/netns` as it is.
+    pub(super) fn create(name: &str) -> Result<Self> {
+        fs::create_dir_all(NAMES)?;
+        let path = PathBuf::from(NAMES).join(name);
+        File::create(&path)?;
+        on_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            mount(Some("/proc/thread-self/ns/net"), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        })?
+        .with_context(|| format!("making network namespace {name}"))?;
+        Ok(Self { name: name.to_owned(), file: File::open(&path)? })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `work` inside, on a thread of its own. Sockets opened there stay there.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        on_thread(|| setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).map(|()| work()))?
+            .with_context(|| format!("entering {}", self.name))
+    }
+
+    /// A command that will run inside. It is its own process group, so that Ctrl-C reaches only the test or demo,
+    /// and dies with the thread that starts it.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let namespace = self.file.try_clone();
+        // SAFETY: between fork and exec only the system calls setns and prctl are made; nothing is allocated.
+        unsafe {
+            command.process_group(0).pre_exec(move || {
+                let namespace = namespace.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+                Ok(())
+            });
+        }
+        command
+    }
+
+    /// Runs `ip` inside with the arguments in `line`.
+    ///
+    /// # Errors
+    /// When it fails; the error has what it printed.
+    pub fn ip(&self, line: &str) -> Result<()> {
+        checked(self.command("ip").args(line.split_whitespace())).map(drop)
+    }
+
+    /// Runs `program` inside with the arguments in `line`, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails; the error has what it printed.
+    pub fn output(&self, program: &str, line: &str) -> Result<String> {
+        checked(self.command(program).args(line.split_whitespace()))
+    }
+
+    /// Sets a sysctl given as a path below `/proc/sys`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
+        self.run(|| fs::write(format!("/proc/sys/{key}"), value))?.with_context(|| format!("sysctl {key}={value}"))
+    }
+
+    /// Reads a sysctl given as a path below `/proc/sys`, without its line end.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn read_sysctl(&self, key: &str) -> Result<String> {
+        let value = self.run(|| fs::read_to_string(format!("/proc/sys/{key}")))??;
+        Ok(value.trim_end().to_owned())
+    }
+
+    /// A UDP socket inside, bound to `local`, that waits 5 s for a packet.
+    ///
+    /// # Errors
+    /// When the address is taken or not there.
+    pub fn udp(&self, local: impl ToSocketAddrs + Send) -> Result<UdpSocket> {
+        let socket = self.run(|| UdpSocket::bind(local))?.with_context(|| format!("binding UDP in {}", self.name))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(socket)
+    }
+
+    /// A TCP listener inside.
+    ///
+    /// # Errors
+    /// When the address is taken or not there.
+    pub fn listen(&self, local: impl ToSocketAddrs + Send) -> Result<TcpListener> {
+        self.run(|| TcpListener::bind(local))?.with_context(|| format!("listening in {}", self.name))
+    }
+
+    /// A TCP connection from inside to `remote`, given up after 5 s.
+    ///
+    /// # Errors
+    /// When it is refused or not answered.
+    pub fn connect(&self, remote: (std::net::Ipv4Addr, u16)) -> Result<TcpStream> {
+        let stream = self
+            .run(|| TcpStream::connect_timeout(&remote.into(), PATIENCE))?
+            .with_context(|| format!("connecting from {} to {}:{}", self.name, remote.0, remote.1))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+}
+
+/// Namespaces belong to threads: what changes one does so on a thread that ends with it.
+fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| scope.spawn(work).join()).map_err(|_| anyhow::anyhow!("a thread of the lab panicked"))
+}
+
+/// Runs a command to its end.
+pub(super) fn checked(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("starting {command:?}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{command:?} failed ({}): {printed}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(printed)
+}

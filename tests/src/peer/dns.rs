@@ -1,0 +1,137 @@
+//! A DNS server for a handful of names (RFC 1035), and a client for it.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::lab::Namespace;
+
+const A: u16 = 1;
+const NAME_ERROR: u16 = 3;
+
+type Names = Arc<Mutex<HashMap<String, Vec<Ipv4Addr>>>>;
+
+/// Answers A queries until it is dropped; a name that it does not have does not exist.
+pub struct Dns {
+    names: Names,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dns {
+    /// Starts answering on `address`, port 53, with records that live `ttl` seconds.
+    ///
+    /// # Errors
+    /// When the address is taken or not there.
+    pub fn new(namespace: &Namespace, address: Ipv4Addr, ttl: u32) -> Result<Self> {
+        let socket = namespace.udp((address, 53))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let (names, over) = (Names::default(), Arc::new(AtomicBool::new(false)));
+        let thread = thread::spawn({
+            let (names, over) = (Arc::clone(&names), Arc::clone(&over));
+            move || serve(&socket, &names, ttl, &over)
+        });
+        Ok(Self { names, over, thread: Some(thread) })
+    }
+
+    /// Sets the addresses of a name, in place of those it had.
+    pub fn set(&self, name: &str, addresses: &[Ipv4Addr]) {
+        // A poisoned lock only says that a test failed elsewhere; the table is still whole.
+        let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        names.insert(name.to_owned(), addresses.to_vec());
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(socket: &UdpSocket, names: &Names, ttl: u32, over: &AtomicBool) {
+    let mut query = [0; 1500];
+    while !over.load(Ordering::Relaxed) {
+        let Ok((length, from)) = socket.recv_from(&mut query) else { continue };
+        let found = |name: &str| names.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned();
+        if let Some(answer) = answer(&query[..length], found, ttl) {
+            let _ = socket.send_to(&answer, from);
+        }
+    }
+}
+
+fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<Ipv4Addr>>, ttl: u32) -> Option<Vec<u8>> {
+    let (name, end) = name(query, 12)?;
+    let kind = u16_at(query, end)?;
+    let found = found(&name);
+    let code = if found.is_some() { 0 } else { NAME_ERROR };
+    let addresses = if kind == A { found.unwrap_or_default() } else { Vec::new() };
+    let mut answer = query[..2].to_vec();
+    answer.extend((0x8580 | code).to_be_bytes()); // an authoritative answer, with recursion
+    for count in [1, addresses.len() as u16, 0, 0] {
+        answer.extend(count.to_be_bytes());
+    }
+    answer.extend(query.get(12..end + 4)?);
+    for address in addresses {
+        answer.extend([0xc0, 12, 0, A as u8, 0, 1]); // the name at offset 12, type A, class IN
+        answer.extend(ttl.to_be_bytes());
+        answer.extend([0, 4]);
+        answer.extend(address.octets());
+    }
+    Some(answer)
+}
+
+/// The name that starts at `at` without compression, in lower case, and the offset behind it.
+fn name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
+    let mut labels = Vec::new();
+    loop {
+        let length = usize::from(*message.get(at)?);
+        let label = message.get(at + 1..at + 1 + length)?;
+        at += 1 + length;
+        if length == 0 {
+            return Some((labels.join("."), at));
+        }
+        labels.push(String::from_utf8_lossy(label).to_lowercase());
+    }
+}
+
+fn u16_at(message: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
+}
+
+/// Asks `server` from inside a namespace for the addresses of a name, as a browser or phone would.
+///
+/// # Errors
+/// When there is no answer, or none with an address.
+pub fn resolve(namespace: &Namespace, server: Ipv4Addr, wanted: &str) -> Result<Vec<Ipv4Addr>> {
+    let mut query = vec![0x54, 0x68, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in wanted.split('.') {
+        query.push(label.len() as u8);
+        query.extend(label.bytes());
+    }
+    query.extend([0, 0, A as u8, 0, 1]);
+    let socket = namespace.udp((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.send_to(&query, SocketAddr::new(IpAddr::V4(server), 53))?;
+    let mut buffer = [0; 1500];
+    let length = socket.recv(&mut buffer).with_context(|| format!("{server} does not answer for {wanted}"))?;
+    let count = usize::from(u16_at(&buffer, 6).unwrap_or_default());
+    // Records follow the question, each 16 bytes long with a compressed name.
+    let records = buffer.get(query.len()..length).context("a short answer")?.chunks_exact(16).take(count);
+    let addresses: Vec<_> =
+        records.map(|record| Ipv4Addr::new(record[12], record[13], record[14], record[15])).collect();
+    if addresses.is_empty() {
+        bail!("{server} knows no address of {wanted}");
+    }
+    Ok(addresses)
+}

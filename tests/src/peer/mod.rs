@@ -1,0 +1,15 @@
+//! Programs that talk through the gateway: real ones, and small ones where none fits.
+
+mod dns;
+mod echo;
+mod sip;
+mod stun;
+mod tls;
+
+pub use self::{
+    dns::{Dns, resolve},
+    echo::{Echo, ask},
+    sip::{RTP_PORT, SipCall, SipServer},
+    stun::{StunServer, mapped_address},
+    tls::{TlsServer, TlsVersion, download, noise, upload},
+};

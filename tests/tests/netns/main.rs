@@ -1,0 +1,15 @@
+//! What a user of the gateway would notice, tried with real peers in network namespaces. Needs root.
+//!
+//! One binary for all, so that the tests run beside each other and the one that waits 51 s costs no time.
+
+mod audit;
+mod coexistence;
+mod flows;
+mod lab;
+mod lifetime;
+mod names;
+mod offloads;
+mod refusals;
+mod startup;
+mod survival;
+mod xdp;

@@ -1,0 +1,111 @@
+//! What prevents a start is said in a sentence with the remedy, and nothing is left half attached.
+
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, Result};
+use thulium_tests::{
+    lab::{CLIENT, Lab, POLICY, Ran, THULIUM, UNRELATED, Verb, eventually, thulium_ctl},
+    peer::{Echo, ask},
+};
+
+fn run(lab: &Lab, policy: &str, prepare: impl FnOnce(&mut std::process::Command)) -> Result<Ran> {
+    let file = lab.dir().join("refused.yaml");
+    fs::write(&file, policy)?;
+    let mut run = Verb::new(lab, "run --policy")?;
+    run.command().arg(file);
+    prepare(run.command());
+    run.ran()
+}
+
+#[test]
+fn a_second_instance_on_the_same_interface() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(POLICY)?;
+    let second = run(&lab, POLICY, |command| {
+        command.env("THULIUM_INSTANCE", format!("{}-second", lab.id()));
+    })?;
+    assert_eq!(second.code, 4, "{second:?}");
+    assert!(second.err.contains(lab.id()), "it names the other instance: {}", second.err);
+    // The first goes on as if nothing had been tried.
+    let media = SocketAddr::from((THULIUM, 16_000));
+    let _server = Echo::new(&lab.internet, &[media])?;
+    ask(&lab.lan.udp((CLIENT, 0))?, media, b"hello")?;
+    lab.lan.udp((CLIENT, 0))?.send_to(b"x", (UNRELATED, 53))?;
+    gateway.expect_refused(&["no-flow out wan0: 1"])
+}
+
+#[test]
+fn the_same_instance_twice() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(POLICY)?;
+    let second = run(&lab, POLICY, |_| {})?;
+    assert_eq!(second.code, 4, "{second:?}");
+    assert_eq!(gateway.ctl("status")?.code, 0);
+    Ok(())
+}
+
+#[test]
+fn without_a_bpf_file_system() -> Result<()> {
+    let lab = Lab::new()?;
+    let ran = run(&lab, POLICY, |command| {
+        command.env("THULIUM_BPFFS", lab.dir());
+    })?;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.err.contains("mount -t bpf"), "it says how to mount one: {}", ran.err);
+    Ok(())
+}
+
+#[test]
+fn without_root() -> Result<()> {
+    let lab = Lab::new()?;
+    // A copy that anybody may run, wherever the build is.
+    let binary = lab.dir().join("thulium-ctl");
+    fs::copy(thulium_ctl()?, &binary)?;
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))?;
+    let policy = lab.dir().join("policy.yaml");
+    fs::write(&policy, POLICY)?;
+    let mut command = lab.gw.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
+    let output = command
+        .args(["run", "--policy"])
+        .arg(policy)
+        .env("THULIUM_BPFFS", lab.bpffs())
+        .env("THULIUM_INSTANCE", lab.id())
+        .output()
+        .context("starting setpriv")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("root"), "it says what is missing: {said}");
+    Ok(())
+}
+
+#[test]
+fn with_an_interface_that_is_not_there() -> Result<()> {
+    let lab = Lab::new()?;
+    let ran = run(&lab, &POLICY.replace("interface: wan0", "interface: wan9"), |_| {})?;
+    assert_eq!(ran.code, 78, "{ran:?}");
+    assert!(ran.err.contains("wan9"), "it names the interface: {}", ran.err);
+    Ok(())
+}
+
+#[test]
+fn status_without_anything_attached() -> Result<()> {
+    let lab = Lab::new()?;
+    for verb in ["status", "drops", "flows"] {
+        assert_eq!(Verb::new(&lab, verb)?.ran()?.code, 3, "{verb}");
+    }
+    Ok(())
+}
+
+#[test]
+fn run_ends_by_a_signal_and_keeps_enforcing() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut gateway = lab.start(POLICY)?;
+    gateway.terminate()?;
+    lab.lan.udp((CLIENT, 0))?.send_to(b"x", (UNRELATED, 53))?;
+    gateway.expect_refused(&["no-flow out wan0: 1"])?;
+    eventually("status to say that no daemon serves it", || {
+        anyhow::ensure!(gateway.ctl("status")?.code == 3);
+        Ok(())
+    })
+}

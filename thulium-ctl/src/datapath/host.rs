@@ -129,8 +129,7 @@ impl HostSettings {
 fn with_reserved(present: &str) -> Option<String> {
     let covers = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        first.parse().is_ok_and(|first: u16| first <= FIRST_PORT)
-            && last.parse().is_ok_and(|last: u16| last >= LAST_PORT)
+        first.parse().is_ok_and(|first: u16| first <= FIRST_PORT) && last.parse() == Ok(LAST_PORT)
     };
     if present.split(',').any(covers) {
         return None;

@@ -14,26 +14,37 @@ use crate::{
     policy::Policy,
 };
 
-/// Maps that outlive the daemon, with the entries each has for a policy of `capacity` sessions; 0: fixed.
-const MAPS: [(&str, fn(u32) -> u32); 16] = [
-    ("flows4", |capacity| 2 * capacity),
-    // A key may stand there twice for a while (see `session::table::sweep`).
-    ("sweep4", |capacity| capacity + 4096),
-    ("mappings4", |capacity| capacity),
-    ("ports4", |capacity| capacity),
-    ("clients4", |_| 0),
-    ("fragments4", |_| 0),
-    ("uplinks4", |_| 0),
-    ("interfaces", |_| 0),
-    ("generation", |_| 0),
-    ("settings", |_| 0),
-    ("flow_tables", |_| 0),
-    ("client_prefixes", |_| 0),
-    ("port_prefixes", |_| 0),
-    ("remotes4", |_| 0),
-    ("slot_names", |_| 0),
-    ("drops", |_| 0),
+/// Maps that outlive the daemon.
+const MAPS: [&str; 16] = [
+    "flows4",
+    "sweep4",
+    "mappings4",
+    "ports4",
+    "clients4",
+    "fragments4",
+    "uplinks4",
+    "interfaces",
+    "generation",
+    "settings",
+    "flow_tables",
+    "client_prefixes",
+    "port_prefixes",
+    "remotes4",
+    "slot_names",
+    "drops",
 ];
+
+/// Entries of a map that is as large as the policy's `capacity` wants it; `None`: its size is fixed in the programs.
+fn entries(map: &str, capacity: u32) -> Option<u32> {
+    match map {
+        // Two directions a session.
+        "flows4" => Some(2 * capacity),
+        // A key may stand there twice for a while (see `session::table::sweep`).
+        "sweep4" => Some(capacity + 4096),
+        "mappings4" | "ports4" => Some(capacity),
+        _ => None,
+    }
+}
 
 /// Level of `aya_log` at which the slow path's records are made.
 const LOG_DEBUG: u8 = 4;
@@ -65,8 +76,7 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
 
     let (judged, governed) = marks(policy.datapath.mark);
     let log_level = if log { LOG_DEBUG } else { 0 };
-    let paths: Vec<(&str, PathBuf, u32)> =
-        MAPS.iter().map(|(name, entries)| (*name, pins.map(name), entries(capacity))).collect();
+    let paths: Vec<(&str, PathBuf)> = MAPS.iter().map(|name| (*name, pins.map(name))).collect();
     let mut loader = EbpfLoader::new();
     // The programs need no relocation against the kernel's types: reading them would only cost time.
     loader
@@ -74,10 +84,10 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
         .override_global("MARK_JUDGED", &judged, true)
         .override_global("MARK_GOVERNED", &governed, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false);
-    for (name, path, entries) in &paths {
+    for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
-        if *entries > 0 {
-            loader.map_max_entries(name, *entries);
+        if let Some(entries) = entries(name, capacity) {
+            loader.map_max_entries(name, entries);
         }
     }
     let mut ebpf = loader.load(object).map_err(|error| explain(anyhow::Error::from(error)))?;

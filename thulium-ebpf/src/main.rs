@@ -44,7 +44,7 @@ mod programs {
             // The guard has to let out what was judged here.
             Ok(Verdict::Redirect(_)) | Err(_) => frame.set_mark(frame.mark() | MARK_JUDGED.load()),
             Ok(Verdict::PassGoverned) => frame.set_mark(frame.mark() | MARK_GOVERNED.load()),
-            Ok(Verdict::Pass | Verdict::Onward) => {}
+            Ok(Verdict::Pass | Verdict::PassForeign | Verdict::Onward) => {}
         }
         conclude(&frame, Direction::Out, outcome, &moment)
     }
@@ -64,7 +64,11 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = guard::leave(&mut frame, &moment);
-        conclude(&frame, Direction::Out, outcome, &moment)
+        let action = conclude(&frame, Direction::Out, outcome, &moment);
+        if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PassForeign) | Err(_)) {
+            guard::expect_reply(&frame, &moment);
+        }
+        action
     }
 
     /// LAN ingress, XDP.
@@ -94,7 +98,7 @@ mod programs {
     #[inline(always)]
     fn conclude(frame: &TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
         match outcome {
-            Ok(Verdict::Pass | Verdict::PassGoverned | Verdict::Onward) => TCX_NEXT,
+            Ok(Verdict::Pass | Verdict::PassGoverned | Verdict::PassForeign | Verdict::Onward) => TCX_NEXT,
             Ok(Verdict::Redirect(interface)) => frame.redirect(interface),
             Err(refusal) => {
                 log_refusal(frame, &refusal);

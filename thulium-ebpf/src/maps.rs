@@ -1,5 +1,6 @@
 //! All state of the datapath. `docs/architecture.md` tells each map's meaning; sizes that depend on the policy are set by
-//! the loader. Truth never evicts: only `FRAGMENTS`, seconds-old hints, is an LRU.
+//! the loader. Truth never evicts: only `FRAGMENTS` and `FOREIGN`, which
+//! are hints, are LRUs.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -39,6 +40,11 @@ pub static CLIENTS: HashMap<ClientKey<Address4>, Client, 65_536, LAZY> = HashMap
 /// Ports of fragmented datagrams.
 #[btf_map(name = "fragments4")]
 pub static FRAGMENTS: LruHashMap<FragmentKey<Address4>, FragmentPorts, 4096> = LruHashMap::new();
+
+/// Replies that the kernel awaits on a port that one of our mappings has, too: it translated a packet to the same external
+/// endpoint. As they arrive at the uplink → `CLOCK_MONOTONIC` of the packet that asked for them, nanoseconds.
+#[btf_map(name = "foreign4")]
+pub static FOREIGN: LruHashMap<FlowKey<Address4>, u64, 16_384> = LruHashMap::new();
 
 /// Uplinks by slot.
 #[btf_map(name = "uplinks4")]

@@ -9,6 +9,8 @@ pub enum Verdict {
     Pass,
     /// Up to the kernel, untouched but for the mark: a governed client's, for the guard to judge if it is forwarded.
     PassGoverned,
+    /// On its way out, forwarded by the kernel for somebody who is not governed.
+    PassForeign,
     /// Translated: out of the interface with this index.
     Redirect(u32),
     /// Translated: on, the way the kernel was taking it.

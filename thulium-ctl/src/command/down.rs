@@ -42,7 +42,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return Err(not_permitted().into());
     }
     let instance = &options.instance;
-    let _claim = claim(instance)?;
+    let claim = claim(instance)?;
     let pins = Pins::of(instance, options.bpffs.as_deref())?;
     if let Some(tables) = Tables::open(&pins)? {
         detach_filters(&pins, &targets(&tables)?)?;
@@ -55,6 +55,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             return Err(error).with_context(|| format!("cannot remove {}", state.display()));
         }
         _ => {}
+    }
+    drop(claim);
+    // Shared with other instances: they stay unless they are empty.
+    for shared in [state.parent(), socket_path(instance).parent()].into_iter().flatten() {
+        let _ = fs::remove_dir(shared);
     }
     if was_there {
         println!("instance `{instance}` is off: nothing is attached, and what it had set is put back");

@@ -8,6 +8,7 @@ use super::Options;
 use crate::{
     daemon::{Daemon, Setup},
     datapath::pins::Pins,
+    exit::Failure,
     policy::{Source, check_interfaces},
 };
 
@@ -27,9 +28,9 @@ pub(super) struct Arguments {
 /// # Errors
 /// With exit code 78 if the policy is wrong, 4 if the kernel or a privilege is; what was in force before goes on.
 pub(super) fn run(options: &Options, arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let source = Source::read(&arguments.policy)?;
-    let policy = source.policy()?;
-    check_interfaces(&policy, &source)?;
+    let source = Source::read(&arguments.policy).map_err(Failure::from)?;
+    let policy = source.policy().map_err(Failure::from)?;
+    check_interfaces(&policy, &source).map_err(Failure::from)?;
     let pins = Pins::of(&options.instance, options.bpffs.as_deref())?;
     let setup = Setup { pins, file: arguments.policy, log_datapath: arguments.log_datapath };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -100,7 +100,7 @@ impl HostSettings {
     pub fn restore(self) -> anyhow::Result<()> {
         for Former { name, value } in self.former.iter().rev() {
             if proc(name).exists() {
-                fs::write(proc(name), value).with_context(|| format!("cannot put back /proc/sys/{name}"))?;
+                write(name, value).with_context(|| format!("cannot put back /proc/sys/{name}"))?;
             }
         }
         match fs::remove_file(&self.file) {
@@ -121,7 +121,7 @@ impl HostSettings {
             fs::write(&self.file, serde_json::to_vec_pretty(&self.former)?)
                 .with_context(|| format!("cannot write {}", self.file.display()))?;
         }
-        fs::write(proc(name), value).with_context(|| format!("cannot set /proc/sys/{name} to {value}"))
+        write(name, value).with_context(|| format!("cannot set /proc/sys/{name} to {value}"))
     }
 }
 
@@ -145,6 +145,11 @@ fn proc(name: &str) -> PathBuf {
 fn read(name: &str) -> anyhow::Result<String> {
     let text = fs::read_to_string(proc(name)).with_context(|| format!("cannot read /proc/sys/{name}"))?;
     Ok(text.trim().to_owned())
+}
+
+/// With a line's end: an empty write would change nothing, where an empty list is meant.
+fn write(name: &str, value: &str) -> io::Result<()> {
+    fs::write(proc(name), format!("{value}\n"))
 }
 
 #[cfg(test)]

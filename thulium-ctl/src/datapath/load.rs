@@ -15,13 +15,14 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 16] = [
+const MAPS: [&str; 17] = [
     "flows4",
     "sweep4",
     "mappings4",
     "ports4",
     "clients4",
     "fragments4",
+    "foreign4",
     "uplinks4",
     "interfaces",
     "generation",

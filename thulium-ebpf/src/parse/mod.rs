@@ -5,7 +5,7 @@ mod ipv4;
 use network_types::eth::EthHdr;
 
 use crate::{
-    abi::{Address4, FlowKey, FragmentKey, Port, Reason, Side},
+    abi::{Address4, FlowKey, FragmentKey, Port, PortKey, Reason, Side},
     frame::{Frame, TransportChecksum},
 };
 
@@ -119,6 +119,32 @@ impl<A: Copy> Packet<A> {
             side: side as u8,
             pad: 0,
         }
+    }
+
+    /// The key of the reply to it, as it arrives at the uplink.
+    #[inline(always)]
+    pub fn reply_key(&self) -> FlowKey<A> {
+        FlowKey {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+            side: Side::Uplink as u8,
+            pad: 0,
+        }
+    }
+
+    /// Its source as an external endpoint.
+    #[inline(always)]
+    pub fn source_port_key(&self) -> PortKey<A> {
+        PortKey { address: self.source, port: self.source_port, protocol: self.protocol, pad: 0 }
+    }
+
+    /// Its destination as an external endpoint.
+    #[inline(always)]
+    pub fn destination_port_key(&self) -> PortKey<A> {
+        PortKey { address: self.destination, port: self.destination_port, protocol: self.protocol, pad: 0 }
     }
 
     /// The key of its datagram among those of `side`.

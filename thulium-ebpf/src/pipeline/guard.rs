@@ -8,7 +8,9 @@ use crate::{
     frame::Frame as _,
     frame::TcFrame,
     judge,
-    parse::{Kind, Packet, kind, parse},
+    maps::FOREIGN,
+    parse::{Fragment, Kind, Packet, kind, parse, protocol},
+    ports,
     route::role_of,
     session::{self, table},
     translate::{self, Part},
@@ -41,7 +43,22 @@ pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
     if mark & governed != 0 {
         return Err(translated_by_others(&packet, moment));
     }
-    Ok(Verdict::Pass)
+    Ok(Verdict::PassForeign)
+}
+
+/// A packet that the kernel forwards leaves. If its NAT gave it an external endpoint that one of our mappings has, the reply
+/// is the kernel's, not a stranger's.
+#[inline(never)]
+pub fn expect_reply(frame: &TcFrame, moment: &Moment) {
+    if kind(frame) != Kind::Ipv4 {
+        return;
+    }
+    let packet = parse(frame);
+    let has_ports = packet.fault.is_none() && matches!(packet.protocol, protocol::TCP | protocol::UDP);
+    if has_ports && packet.fragment != Fragment::Later && ports::is_mapped(&packet.source_port_key()) {
+        // A full table forgets the oldest: only its next packet brings it back.
+        let _ = FOREIGN.insert(packet.reply_key(), moment.now, 0);
+    }
 }
 
 /// A client's packet with its own source: the same pipeline, but the kernel has routed it already.

@@ -6,10 +6,11 @@ use crate::{
     abi::{Address4, Endpoint, Reason, Role, Side},
     frame::Frame,
     judge,
+    maps::FOREIGN,
     parse::{Fragment, Kind, Packet, kind, parse, protocol},
     ports,
     route::{Way, way6},
-    session::table,
+    session::{self, table},
     translate::{self, Part},
     verdict::{Outcome, Refusal, Verdict},
 };
@@ -68,15 +69,22 @@ fn screen<H: Hook>(frame: &H, moment: &Moment) -> Result<Screened, Refusal> {
         return Err(packet.fault.unwrap_or(Reason::Unsolicited).into());
     }
     let has_ports = packet.fragment != Fragment::Later && matches!(packet.protocol, protocol::TCP | protocol::UDP);
-    if has_ports && ports::is_mapped(&packet) && !is_hosts(frame, &packet) {
+    if has_ports && ports::is_mapped(&packet.destination_port_key()) && !is_kernels(frame, &packet, moment) {
         return Err(packet.fault.unwrap_or(Reason::NoSession).into());
     }
     Ok(Screened::Foreign)
 }
 
-/// True if the gateway itself has a socket for it, opened after the port was mapped.
+/// True if the kernel awaits it: it answers a packet of the kernel's own NAT, or the gateway itself has a socket for it,
+/// opened after the port was mapped.
 #[inline(always)]
-fn is_hosts<H: Hook>(frame: &H, packet: &Packet<Address4>) -> bool {
+fn is_kernels<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> bool {
+    if let Some(asked) = FOREIGN.get_ptr(packet.key(Side::Uplink))
+        // SAFETY: a live map value, a word.
+        && !session::is_stale(moment.now, unsafe { *asked }, session::FOREIGN)
+    {
+        return true;
+    }
     let remote = Endpoint::new(packet.source, packet.source_port);
     ports::host_owns(frame, packet.protocol, remote, Endpoint::new(packet.destination, packet.destination_port))
 }

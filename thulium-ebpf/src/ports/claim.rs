@@ -165,10 +165,9 @@ pub fn host_owns<H: Hook>(frame: &H, protocol: u8, remote: Endpoint<Address4>, l
     true
 }
 
-/// True if a mapping owns the endpoint that a packet from the world is for.
+/// True if a mapping owns this external endpoint.
 #[inline(always)]
-pub fn is_mapped(packet: &Packet<Address4>) -> bool {
-    let key = PortKey { address: packet.destination, port: packet.destination_port, protocol: packet.protocol, pad: 0 };
+pub fn is_mapped(key: &PortKey<Address4>) -> bool {
     PORTS.get_ptr(key).is_some()
 }
 

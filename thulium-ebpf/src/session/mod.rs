@@ -15,6 +15,9 @@ use crate::abi::{Client, Settings, TcpState};
 pub const TRANSITORY: u64 = 240 * SECOND;
 /// Lifetime of what is known of a fragmented datagram, nanoseconds. Linux waits 30 s for a datagram's fragments.
 pub const FRAGMENT: u64 = 30 * SECOND;
+/// How long the kernel's NAT is believed to await a reply on a port that we mapped, too, nanoseconds: as long as an
+/// established TCP session of ours may be idle.
+pub const FOREIGN: u64 = 7440 * SECOND;
 /// Seconds of its rate of new sessions that a client may spend at once.
 pub const BURST: u64 = 4;
 

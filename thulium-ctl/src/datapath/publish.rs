@@ -21,7 +21,7 @@ use crate::{
     observe::Source,
     policy::{
         Policy,
-        image::{Slots, compile},
+        image::{Slots, compile, with_surrounding},
     },
 };
 
@@ -153,8 +153,7 @@ impl Tables {
     }
 }
 
-/// What admits new sessions, for the datapath's clock `now`. The kernel finds the longest prefix alone, so each carries the
-/// hosts of those around it.
+/// What admits new sessions, for the datapath's clock `now`.
 fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<Ipv4Net, RemoteAddress> {
     let mut own: BTreeMap<Ipv4Net, RemoteAddress> = BTreeMap::new();
     for (prefix, entry) in &snapshot.entries {
@@ -163,15 +162,7 @@ fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<Ipv4Net, Re
         let until = snapshot.remaining(entry).map_or(u64::MAX, |left| now.saturating_add(nanoseconds(left)));
         own.insert(prefix.trunc(), RemoteAddress { hosts, until });
     }
-    let around = |prefix: Ipv4Net| std::iter::successors(Some(prefix), Ipv4Net::supernet);
-    let union = |prefix: &Ipv4Net| {
-        let all = around(*prefix).filter_map(|prefix| own.get(&prefix));
-        all.fold(RemoteAddress::default(), |a, b| RemoteAddress {
-            hosts: a.hosts | b.hosts,
-            until: a.until.max(b.until),
-        })
-    };
-    own.keys().map(|prefix| (*prefix, union(prefix))).collect()
+    with_surrounding(&own)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

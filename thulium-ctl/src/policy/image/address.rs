@@ -1,33 +1,17 @@
-//! Fixed addresses of hosts → prefixes with the vector of the hosts that contain them.
+//! Remote prefixes that nest.
 
 use std::collections::BTreeMap;
 
-use ipnet::{IpNet, Ipv4Net};
-use thulium_ebpf::abi::{Address4, RemotePrefix};
+use ipnet::Ipv4Net;
+use thulium_ebpf::abi::RemoteAddress;
 
-use super::{ImageError, PrefixEntry, Slots};
-use crate::policy::Host;
-
-/// The prefixes of all hosts. The kernel finds the longest prefix alone, so that a prefix also carries the hosts of those
-/// that contain it.
-pub(super) fn prefixes(hosts: &[Host], slots: &Slots) -> Result<Vec<PrefixEntry<RemotePrefix<Address4>>>, ImageError> {
-    let mut own: BTreeMap<Ipv4Net, u64> = BTreeMap::new();
-    for host in hosts {
-        let slot = slots.host(&host.name).ok_or_else(|| ImageError::NoSlot(host.name.clone()))?;
-        for prefix in &host.addresses {
-            let IpNet::V4(prefix) = prefix else { continue };
-            *own.entry(prefix.trunc()).or_default() |= 1 << slot;
-        }
-    }
-    let entry = |prefix: &Ipv4Net| PrefixEntry {
-        prefix_len: u32::BITS + u32::from(prefix.prefix_len()),
-        data: RemotePrefix { pad: 0, address: prefix.network().into() },
-        vector: covering(&own, *prefix),
-    };
-    Ok(own.keys().map(entry).collect())
-}
-
-/// Hosts of a prefix and of all that contain it: 33 look-ups at most.
-fn covering(own: &BTreeMap<Ipv4Net, u64>, prefix: Ipv4Net) -> u64 {
-    std::iter::successors(Some(prefix), Ipv4Net::supernet).filter_map(|prefix| own.get(&prefix)).fold(0, |a, b| a | b)
+/// Gives each prefix the hosts of those around it, too: the kernel finds the longest prefix alone. Where they differ in how
+/// long they admit, the longest counts.
+pub fn with_surrounding(own: &BTreeMap<Ipv4Net, RemoteAddress>) -> BTreeMap<Ipv4Net, RemoteAddress> {
+    let join =
+        |a: RemoteAddress, b: &RemoteAddress| RemoteAddress { hosts: a.hosts | b.hosts, until: a.until.max(b.until) };
+    // 33 look-ups at most.
+    let around = |prefix: Ipv4Net| std::iter::successors(Some(prefix), Ipv4Net::supernet);
+    let all = |prefix: Ipv4Net| around(prefix).filter_map(|one| own.get(&one)).fold(RemoteAddress::default(), join);
+    own.keys().map(|prefix| (*prefix, all(*prefix))).collect()
 }

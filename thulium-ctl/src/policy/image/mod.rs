@@ -2,18 +2,16 @@
 //!
 //! Each field of a packet gives the vector of the flows that it matches: client prefix, host, (protocol, port). The lowest bit
 //! of their AND is the packet's flow. A flow's bit is its rank in the policy; a host's bit is its slot, as an address
-//! keeps its hosts across generations.
+//! keeps its hosts across generations. Addresses are no part of an image: they change with DNS, not with the policy.
 
 mod address;
 mod port;
 mod slot;
 
 use ipnet::Ipv4Net;
-use thulium_ebpf::abi::{
-    Address4, ClientPrefix, FLOW_SLOTS, FlowTable, HOST_SLOTS, NO_SLOT, PortPrefix, RemotePrefix, Settings,
-};
+use thulium_ebpf::abi::{Address4, ClientPrefix, FLOW_SLOTS, FlowTable, HOST_SLOTS, NO_SLOT, PortPrefix, Settings};
 
-pub use self::slot::Slots;
+pub use self::{address::with_surrounding, slot::Slots};
 use super::{Mode, Policy, Unmatched};
 
 /// An entry of a longest-prefix map.
@@ -38,8 +36,6 @@ pub struct Image {
     pub ports: Vec<PrefixEntry<PortPrefix>>,
     /// Host → vector of flows; rank of a flow → its slot.
     pub flows: FlowTable,
-    /// Fixed addresses → vector of hosts, by slot. A prefix within another one carries the hosts of both.
-    pub addresses: Vec<PrefixEntry<RemotePrefix<Address4>>>,
     /// Lifetimes and limits. The port ranges in it are zero: the datapath knows them.
     pub settings: Settings,
 }
@@ -48,7 +44,7 @@ pub struct Image {
 pub const MAX_CLIENT_PREFIXES: usize = 256;
 /// Prefixes of ports that an image holds at most: a policy that needs more is refused.
 pub const MAX_PORT_PREFIXES: usize = 4096;
-/// Fixed addresses and prefixes that an image holds at most: a policy that has more is refused.
+/// Fixed addresses and prefixes that a policy's hosts have at most: a policy that has more is refused.
 pub const MAX_ADDRESS_PREFIXES: usize = 4096;
 
 /// A policy cannot be compiled.
@@ -77,7 +73,6 @@ pub fn compile(policy: &Policy, slots: &Slots, clients: &[Ipv4Net], generation: 
         clients: client_prefixes(policy, clients, generation),
         ports: port::prefixes(&policy.flows, generation),
         flows: flow_table(policy, slots)?,
-        addresses: address::prefixes(&policy.hosts, slots)?,
         settings: settings(policy),
     })
 }

@@ -1,8 +1,11 @@
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use ipnet::IpNet;
 use proptest::prelude::*;
-use thulium_ebpf::abi::SlotName;
+use thulium_ebpf::abi::{RemoteAddress, SlotName};
 
 use super::*;
 use crate::policy::{Flow, Host, PortRange, Protocol, parse};
@@ -29,8 +32,23 @@ fn longest<D>(entries: &[PrefixEntry<D>], key: &[u8], bytes: impl Fn(&D) -> Vec<
     entries.iter().filter(matches).max_by_key(|entry| entry.prefix_len).map_or(0, |entry| entry.vector)
 }
 
-fn remote_key(data: &RemotePrefix<Address4>) -> Vec<u8> {
-    [data.pad.to_ne_bytes(), data.address.octets()].concat()
+/// The hosts that the fixed addresses of a policy lead to, as the datapath's map holds them.
+fn remotes(policy: &Policy, slots: &Slots) -> BTreeMap<Ipv4Net, RemoteAddress> {
+    let mut own: BTreeMap<Ipv4Net, RemoteAddress> = BTreeMap::new();
+    for host in &policy.hosts {
+        let bit = 1 << slots.host(&host.name).expect("a slot");
+        for prefix in &host.addresses {
+            let IpNet::V4(prefix) = prefix else { continue };
+            own.entry(prefix.trunc()).or_default().hosts |= bit;
+        }
+    }
+    with_surrounding(&own)
+}
+
+/// The hosts of the longest prefix around `remote`.
+fn hosts_of(remotes: &BTreeMap<Ipv4Net, RemoteAddress>, remote: Ipv4Addr) -> u64 {
+    let around = remotes.iter().filter(|(prefix, _)| prefix.contains(&remote));
+    around.max_by_key(|(prefix, _)| prefix.prefix_len()).map_or(0, |(_, remote)| remote.hosts)
 }
 
 fn client_key(data: &ClientPrefix<Address4>) -> Vec<u8> {
@@ -42,10 +60,9 @@ fn port_key(data: &PortPrefix) -> Vec<u8> {
 }
 
 /// The slot of the flow that the datapath would find.
-fn evaluate(image: &Image, client: Ipv4Addr, remote: Ipv4Addr, protocol: Protocol, port: u16) -> Option<u8> {
+fn evaluate(image: &Image, client: Ipv4Addr, hosts: u64, protocol: Protocol, port: u16) -> Option<u8> {
     let generation = image.generation;
     let client = longest(&image.clients, &client_key(&ClientPrefix { generation, address: client.into() }), client_key);
-    let hosts = longest(&image.addresses, &remote_key(&RemotePrefix { pad: 0, address: remote.into() }), remote_key);
     let key = PortPrefix { generation, protocol: protocol.number(), port: port.to_be_bytes(), pad: 0 };
     let ports = longest(&image.ports, &port_key(&key), port_key);
     let named = (0..HOST_SLOTS).filter(|slot| hosts >> slot & 1 == 1);
@@ -170,13 +187,15 @@ proptest! {
         let slots = Slots::assign(&past, &past, &policy);
         let clients = ["192.168.20.0/24".parse().expect("a prefix")];
         let image = compile(&policy, &slots, &clients, 7).expect("an image");
+        let remotes = remotes(&policy, &slots);
         for (last, tcp, port) in packets {
             let remote = Ipv4Addr::new(203, 0, 113, last);
             let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
-            let found = evaluate(&image, Ipv4Addr::new(192, 168, 20, 9), remote, protocol, port);
+            let hosts = hosts_of(&remotes, remote);
+            let found = evaluate(&image, Ipv4Addr::new(192, 168, 20, 9), hosts, protocol, port);
             let expected = first_match(&policy, remote, protocol, port).and_then(|name| slots.flow(name));
             prop_assert_eq!(found, expected, "{} {}/{}", remote, port, protocol);
-            prop_assert_eq!(evaluate(&image, Ipv4Addr::new(10, 0, 0, 1), remote, protocol, port), None);
+            prop_assert_eq!(evaluate(&image, Ipv4Addr::new(10, 0, 0, 1), hosts, protocol, port), None);
         }
     }
 

@@ -58,11 +58,6 @@ fn from_clients() -> Vec<Case> {
         ("TCP in the middle of nothing", thulium.tcp(40_000, 443, tcp_flag::ACK), "refused: tcp-not-syn"),
         ("a spoofed source", spoofed.udp(40_000, 16_000, FORBIDDEN), "refused: spoofed-source"),
         ("IP options", thulium.clone().options(&[1, 1, 1, 0]).udp(40_000, 16_000, FORBIDDEN), "refused: ip-options"),
-        (
-            "a fragment of nothing",
-            thulium.clone().fragment(7, 1480, false).raw(17, FORBIDDEN),
-            "refused: fragment-no-state",
-        ),
         ("a GRE tunnel", thulium.raw(GRE, FORBIDDEN), "refused: unknown-protocol"),
         ("a UDP length that lies", thulium.udp_of_length(40_000, 16_000, FORBIDDEN, 500), "refused: malformed"),
     ]

@@ -17,7 +17,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::{Lab, bpffs, dir, dismantle::instance_files, process::Process, refused::Refused, wait::within};
+use super::{Lab, bpffs, dir, dismantle::remove_instance_files, process::Process, refused::Refused, wait::within};
 
 /// How long `run` may take until it is ready.
 const START: Duration = Duration::from_secs(20);
@@ -254,9 +254,7 @@ pub(super) fn take_down(id: &str, namespace: &Path) {
         })
         .join();
     }
-    let [socket, state] = instance_files(id);
-    let _ = fs::remove_file(socket);
-    let _ = fs::remove_dir_all(state);
+    remove_instance_files(id);
 }
 
 /// Whether the instance has pins, that is, was ever started and not taken down.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     sync::mpsc,
     thread,
@@ -167,16 +167,20 @@ pub(crate) fn begin_silence(lab: &Lab) -> Result<Silence> {
 
 /// After 51 s of silence the server calls the phone.
 pub(crate) fn end_silence(silence: Silence, tried: &mut Tried) {
-    tried.step("the phone rings after 51 s of silence", "it rings", || {
+    const WHAT: &str = "a call to a phone after 51 s of silence";
+    println!("\nA phone registered before all this, and has said nothing since:");
+    tried.step(WHAT, "the phone rings", || {
         while let Some(left) = SILENCE.checked_sub(silence.since.elapsed()) {
-            print!("\r  the phone rings after 51 s of silence … {:2} s to go ", left.as_secs());
-            let _ = io::stdout().flush();
+            if io::stdout().is_terminal() {
+                print!("\r  {WHAT} … in {:2} s \r  {WHAT} … ", left.as_secs());
+                let _ = io::stdout().flush();
+            }
             thread::sleep(left.min(Duration::from_secs(1)));
         }
         silence.server.send_to(b"INVITE", silence.mapped)?;
         let mut buffer = [0; 64];
         let length = silence.phone.recv(&mut buffer).context("it does not ring")?;
         ensure!(&buffer[..length] == b"INVITE", "something else arrived");
-        Ok("it rings".to_owned())
+        Ok("the phone rings".to_owned())
     });
 }

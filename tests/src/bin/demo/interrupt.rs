@@ -11,16 +11,15 @@ use thulium_tests::lab;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on a signal to end removes the lab `id` and ends the program, whatever it is doing.
+/// From now on a signal to end removes the lab and ends the program, whatever it is doing.
 ///
 /// # Errors
 /// When signals cannot be handled.
-pub(crate) fn dismantle_on_interrupt(id: &str) -> Result<()> {
-    let id = id.to_owned();
+pub(crate) fn dismantle_on_interrupt() -> Result<()> {
     ctrlc::set_handler(move || {
         INTERRUPTED.store(true, Ordering::Relaxed);
         eprintln!("\nInterrupted: removing the lab …");
-        lab::dismantle(&id);
+        lab::dismantle_own();
         process::exit(130);
     })
     .context("handling Ctrl-C")

@@ -43,8 +43,8 @@ fn main() -> ExitCode {
 
 /// Builds the lab, tries everything, shows what the gateway says about it. True if all was as expected.
 fn demo(quick: bool) -> Result<bool> {
+    interrupt::dismantle_on_interrupt()?;
     let lab = Lab::new()?;
-    interrupt::dismantle_on_interrupt(lab.id())?;
     println!("{}", topology());
     // As on many gateways: a masquerade rule, which admitted packets never meet.
     lab.nft(MASQUERADE)?;
@@ -54,22 +54,30 @@ fn demo(quick: bool) -> Result<bool> {
     println!("Starting `thulium-ctl run --policy policies/thulium.yaml` on the gateway …\n");
     let mut gateway = lab.start(&policy())?;
 
+    let outcome = try_all(&lab, &mut gateway, quick);
+    match &outcome {
+        Ok(true) => gateway.hide_log(),
+        Ok(false) => {}
+        Err(_) => interrupt::wait_if_interrupted(),
+    }
+    outcome
+}
+
+/// Tries everything and shows the table. True if all was as expected.
+fn try_all(lab: &Lab, gateway: &mut Gateway<'_>, quick: bool) -> Result<bool> {
     let mut tried = Tried::default();
-    let silence = allowed::begin_silence(&lab)?;
-    allowed::all(&lab, &mut gateway, &mut tried)?;
-    refused::all(&lab, &gateway, &mut tried)?;
+    let silence = allowed::begin_silence(lab)?;
+    allowed::all(lab, gateway, &mut tried)?;
+    refused::all(lab, gateway, &mut tried)?;
     if !quick {
         allowed::end_silence(silence, &mut tried);
     }
-    show(&gateway)?;
+    show(gateway)?;
     println!("What was tried\n\n{tried}");
     if quick {
-        println!("Left out (--quick): a SIP session that survives 51 s of silence.");
+        println!("Left out (--quick): a call to a phone after 51 s of silence.");
     }
     println!("{}", tried.summary());
-    if tried.as_expected() {
-        gateway.hide_log();
-    }
     Ok(tried.as_expected())
 }
 

@@ -19,7 +19,7 @@ use super::{ROOT, bpffs, dir, gateway, namespace::NAMES, wait::within};
 /// Removes the lab `id`: its instance of `thulium-ctl`, processes, namespaces, mounts and files.
 ///
 /// Every step is tried whatever became of the one before: a lab may be half built.
-pub fn dismantle(id: &str) {
+pub(super) fn dismantle(id: &str) {
     let names: Vec<PathBuf> =
         ["lan", "gw", "net"].iter().map(|role| PathBuf::from(NAMES).join(format!("{id}-{role}"))).collect();
     gateway::take_down(id, &names[1]);
@@ -32,13 +32,24 @@ pub fn dismantle(id: &str) {
     let _ = fs::remove_dir_all(dir(id));
 }
 
+/// Removes the labs of this process, for a program that is about to end by a signal.
+pub fn dismantle_own() {
+    let own = std::process::id().to_string();
+    dismantle_of(|owner| owner == own);
+}
+
 /// Removes the labs of processes that are gone.
 pub(super) fn sweep() {
+    dismantle_of(|owner| !Path::new("/proc").join(owner).exists());
+}
+
+/// Removes the labs whose owner, a process id, is `wanted`.
+fn dismantle_of(wanted: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(ROOT) else { return };
     for entry in entries.flatten() {
         let id = entry.file_name().to_string_lossy().into_owned();
         let owner = id.strip_prefix("tl-").and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+        if owner.is_some_and(&wanted) {
             dismantle(&id);
         }
     }
@@ -69,7 +80,17 @@ fn inside(namespace: &Path) -> Vec<Pid> {
         .collect()
 }
 
-/// The state that an instance keeps outside the lab's folder.
-pub(super) fn instance_files(id: &str) -> [PathBuf; 2] {
-    [PathBuf::from(format!("/run/thulium-ctl/{id}.sock")), PathBuf::from(format!("/var/lib/thulium-ctl/{id}"))]
+/// Removes what the lab's instances keep outside the lab's folder; a test may have tried a second one, `<id>-…`.
+pub(super) fn remove_instance_files(id: &str) {
+    for folder in ["/run/thulium-ctl", "/var/lib/thulium-ctl"] {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let ours = name.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+            if ours {
+                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
 }

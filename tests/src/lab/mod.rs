@@ -17,10 +17,11 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
+use self::dismantle::dismantle;
 use crate::packet;
 
 pub use self::{
-    dismantle::dismantle,
+    dismantle::dismantle_own,
     gateway::{Gateway, Ran, Verb, thulium_ctl},
     namespace::Namespace,
     process::Process,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -88,13 +88,17 @@ impl Process {
         let needle = format!(":{port:04X}");
         let heard = within(Duration::from_secs(10), &format!("{} on {protocol} port {port}", self.name), || {
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended ({status})");
+                return Ok(Err(anyhow!("{} ended ({status})", self.name)));
             }
             let table: String = tables.iter().flat_map(fs::read_to_string).collect();
-            let local = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&needle));
-            table.lines().any(local).then_some(()).context("no such socket yet")
+            let listens = |line: &str| {
+                let columns: Vec<_> = line.split_whitespace().collect();
+                // Local address and state: TCP_LISTEN, or TCP_CLOSE, which is what an open UDP socket is in.
+                matches!(columns[..], [_, local, _, "0A" | "07", ..] if local.ends_with(&needle))
+            };
+            table.lines().any(listens).then_some(Ok(())).context("no such socket yet")
         });
-        heard.with_context(|| format!("its log:\n{}", self.log()))
+        heard.and_then(|heard| heard).with_context(|| format!("its log:\n{}", self.log()))
     }
 }
 

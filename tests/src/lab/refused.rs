@@ -1,6 +1,9 @@
 //! The drop counters of a gateway as a table that a test can compare.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -66,6 +69,17 @@ impl Refused {
     pub fn of_flow(&self, reason: &str, flow: &str) -> u64 {
         let of_flow = |row: &&Row| row.reason == reason && row.flow.as_deref() == Some(flow);
         self.rows.iter().filter(of_flow).map(|row| row.packets).sum()
+    }
+
+    /// The reasons whose counters grew since `earlier`; one that grew by more than one packet comes with their number.
+    pub fn reasons_since(&self, earlier: &Self) -> Vec<String> {
+        let reasons: BTreeSet<_> = self.rows.iter().map(|row| row.reason.as_str()).collect();
+        let grown = reasons.into_iter().filter_map(|reason| match self.of(reason) - earlier.of(reason) {
+            0 => None,
+            1 => Some(reason.to_owned()),
+            more => Some(format!("{reason} ({more} packets)")),
+        });
+        grown.collect()
     }
 
     /// One line a counter: `no-flow out wan0: 3`, with `would-drop` or `pass` before the colon where it was not dropped.

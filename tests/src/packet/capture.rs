@@ -9,10 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use crate::lab::Namespace;
 
 /// Longer than any frame of the lab, GSO ones too.
 const BUFFER: usize = 65_600;
+/// Bytes that a capture holds until they are read; the default is full after some hundred packets.
+const ROOM: usize = 64 << 20;
 
 /// Captures the IP packets that come in on an interface of a namespace, from its creation on.
 pub struct Capture {
@@ -30,6 +34,7 @@ impl Capture {
         // SAFETY: the address is a live sockaddr_ll, and the length is its own.
         let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), address_length()) };
         checked(bound as isize).context("binding a packet socket")?;
+        setsockopt(&socket, sockopt::RcvBufForce, &ROOM).context("making room for captured packets")?;
         Ok(Self { socket })
     }
 

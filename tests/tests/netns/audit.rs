@@ -12,10 +12,10 @@ fn audit_lets_pass_and_counts_what_it_would_drop() -> Result<()> {
     lab.nft(MASQUERADE)?;
     let gateway = lab.start(&format!("{POLICY}mode: audit\n"))?;
     let _servers = Echo::new(&lab.internet, &[(UNRELATED, 53).into(), (THULIUM, 16_000).into()])?;
-    let client = lab.lan.udp((CLIENT, 0))?;
+    let (stray, phone) = (lab.lan.udp((CLIENT, 0))?, lab.lan.udp((CLIENT, 0))?);
     for _ in 0..3 {
-        ask(&client, (UNRELATED, 53).into(), b"forbidden")?;
-        ask(&client, (THULIUM, 16_000).into(), b"allowed")?;
+        ask(&stray, (UNRELATED, 53).into(), b"forbidden")?;
+        ask(&phone, (THULIUM, 16_000).into(), b"allowed")?;
     }
     gateway.expect_refused(&["no-flow out wan0 would-drop: 3"])?;
     assert_eq!(gateway.refused()?.total(), 0);

@@ -162,6 +162,8 @@ fn down_works_without_a_daemon() -> Result<()> {
 fn traces(lab: &Lab) -> Result<Vec<String>> {
     let mut traces = vec![
         lab.gw.read_sysctl("net/ipv4/ip_local_reserved_ports")?,
+        lab.gw.read_sysctl("net/ipv4/conf/lan0/forwarding")?,
+        lab.gw.read_sysctl("net/ipv4/conf/wan0/forwarding")?,
         format!("{:?}", files(&lab.bpffs())?),
         lab.gw.output("tc", "qdisc show")?,
     ];
@@ -179,10 +181,9 @@ fn traces(lab: &Lab) -> Result<Vec<String>> {
 
 fn is_as_before(lab: &Lab, gateway: &Gateway<'_>, before: &[String]) -> Result<()> {
     assert_eq!(traces(lab)?, before);
-    let socket = format!("/run/thulium-ctl/{}.sock", lab.id());
-    let state = format!("/var/lib/thulium-ctl/{}", lab.id());
-    for path in [socket, state] {
-        assert!(!Path::new(&path).exists(), "{path} is still there");
+    for folder in ["/run/thulium-ctl", "/var/lib/thulium-ctl"] {
+        let left: Vec<_> = files(Path::new(folder)).unwrap_or_default();
+        assert!(!left.iter().any(|path| path.contains(&format!("/{}", lab.id()))), "left: {left:?}");
     }
     assert_eq!(gateway.ctl("status")?.code, 3, "status says that nothing is attached");
     Ok(())

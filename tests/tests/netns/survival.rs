@@ -159,7 +159,7 @@ fn down_works_without_a_daemon() -> Result<()> {
 }
 
 /// What a gateway without thulium-ctl looks like: interfaces with their programs, queueing, sysctls, pins.
-fn traces(lab: &Lab) -> Result<Vec<String>> {
+pub(crate) fn traces(lab: &Lab) -> Result<Vec<String>> {
     let mut traces = vec![
         lab.gw.read_sysctl("net/ipv4/ip_local_reserved_ports")?,
         lab.gw.read_sysctl("net/ipv4/conf/lan0/forwarding")?,
@@ -179,7 +179,7 @@ fn traces(lab: &Lab) -> Result<Vec<String>> {
     Ok(traces)
 }
 
-fn is_as_before(lab: &Lab, gateway: &Gateway<'_>, before: &[String]) -> Result<()> {
+pub(crate) fn is_as_before(lab: &Lab, gateway: &Gateway<'_>, before: &[String]) -> Result<()> {
     assert_eq!(traces(lab)?, before);
     for folder in ["/run/thulium-ctl", "/var/lib/thulium-ctl"] {
         let left: Vec<_> = files(Path::new(folder)).unwrap_or_default();

@@ -23,6 +23,7 @@ use crate::{
         host::HostSettings,
         load::not_permitted,
         pins::Pins,
+        qdisc,
         tables::Tables,
     },
     exit::{Exit, Failure},
@@ -45,7 +46,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let claim = claim(instance)?;
     let pins = Pins::of(instance, options.bpffs.as_deref())?;
     if let Some(tables) = Tables::open(&pins)? {
-        detach_filters(&pins, &targets(&tables)?)?;
+        let targets = targets(&tables)?;
+        detach_filters(&pins, &targets)?;
+        qdisc::remove_empty(&targets)?;
     }
     let was_there = pins.remove()?;
     let state = state_directory(instance);

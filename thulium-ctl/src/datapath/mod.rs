@@ -14,6 +14,7 @@ pub mod load;
 pub mod object;
 pub mod pins;
 pub mod publish;
+pub mod qdisc;
 mod source;
 pub mod sweep;
 pub mod tables;

@@ -1,0 +1,53 @@
+//! On kernels without TCX the programs sit in the clsact qdisc: the same refusals, the same survival.
+
+use anyhow::Result;
+use thulium_tests::{
+    lab::{CLIENT, Lab, POLICY, THULIUM, UNRELATED},
+    packet::Capture,
+    peer::{Echo, ask},
+};
+
+use crate::{
+    flows::everything,
+    refusals::{clients_are_refused, world_is_refused},
+    survival::{is_as_before, traces},
+};
+
+fn clsact() -> String {
+    format!("{POLICY}datapath: {{ tc: clsact }}\n")
+}
+
+#[test]
+fn refuses_and_admits_the_same() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(&clsact())?;
+    everything(&lab)?;
+    let wire = Capture::new(&lab.internet, "eth0")?;
+    clients_are_refused(&lab, &gateway, &wire)
+}
+
+#[test]
+fn refuses_the_world() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(&clsact())?;
+    world_is_refused(&lab, &gateway)
+}
+
+#[test]
+fn outlives_its_daemon_until_down() -> Result<()> {
+    let lab = Lab::new()?;
+    let before = traces(&lab)?;
+    let mut gateway = lab.start(&clsact())?;
+    let _server = Echo::new(&lab.internet, &[(THULIUM, 16_000).into()])?;
+    let client = lab.lan.udp((CLIENT, 0))?;
+    for _ in 0..2 {
+        ask(&client, (THULIUM, 16_000).into(), b"speech")?;
+        gateway.kill()?;
+        ask(&client, (THULIUM, 16_000).into(), b"without a daemon")?;
+        gateway.restart(None)?;
+    }
+    client.send_to(b"x", (UNRELATED, 53))?;
+    gateway.expect_refused(&["no-flow out wan0: 1"])?;
+    gateway.down()?;
+    is_as_before(&lab, &gateway, &before)
+}

@@ -12,10 +12,11 @@ fn audit_lets_pass_and_counts_what_it_would_drop() -> Result<()> {
     lab.nft(MASQUERADE)?;
     let gateway = lab.start(&format!("{POLICY}mode: audit\n"))?;
     let _servers = Echo::new(&lab.internet, &[(UNRELATED, 53).into(), (THULIUM, 16_000).into()])?;
-    let (stray, phone) = (lab.lan.udp((CLIENT, 0))?, lab.lan.udp((CLIENT, 0))?);
+    // One socket for both: its port belongs to a mapping of ours and to one of the kernel.
+    let client = lab.lan.udp((CLIENT, 5004))?;
     for _ in 0..3 {
-        ask(&stray, (UNRELATED, 53).into(), b"forbidden")?;
-        ask(&phone, (THULIUM, 16_000).into(), b"allowed")?;
+        ask(&client, (UNRELATED, 53).into(), b"forbidden")?;
+        ask(&client, (THULIUM, 16_000).into(), b"allowed")?;
     }
     gateway.expect_refused(&["no-flow out wan0 would-drop: 3"])?;
     assert_eq!(gateway.refused()?.total(), 0);
@@ -29,8 +30,9 @@ fn unmatched_pass_leaves_strangers_to_the_kernel() -> Result<()> {
     let lab = Lab::new()?;
     lab.nft(MASQUERADE)?;
     let gateway = lab.start(&format!("{POLICY}unmatched: pass\n"))?;
-    let _servers = Echo::new(&lab.internet, &[(UNRELATED, 53).into()])?;
-    let client = lab.lan.udp((CLIENT, 0))?;
+    let _servers = Echo::new(&lab.internet, &[(UNRELATED, 53).into(), (THULIUM, 16_000).into()])?;
+    let client = lab.lan.udp((CLIENT, 5004))?;
+    ask(&client, (THULIUM, 16_000).into(), b"in a flow")?;
     ask(&client, (UNRELATED, 53).into(), b"in no flow")?;
     gateway.expect_refused(&["no-flow out wan0 pass: 1"])?;
     assert_eq!(gateway.refused()?.total(), 0);

@@ -1,62 +1,68 @@
-//! Kernels before 6.6 have no TCX: the programs are filters of the clsact qdisc, with the same promises.
-
-use std::net::SocketAddr;
+//! On kernels without TCX the programs sit in the clsact qdisc: the same refusals, the same survival.
 
 use anyhow::Result;
 use thulium_tests::{
-    lab::{CLIENT, Lab, POLICY, THULIUM},
+    lab::{CLIENT, Lab, POLICY, THULIUM, UNRELATED},
+    packet::Capture,
     peer::{Echo, ask},
 };
 
-use crate::{flows::everything, survival::is_as_before, survival::traces};
+use crate::{
+    flows::everything,
+    refusals::{clients_are_refused, world_is_refused},
+    survival::{is_as_before, traces},
+};
 
-const MEDIA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(THULIUM), 16_000);
-
-fn policy() -> String {
+fn clsact() -> String {
     format!("{POLICY}datapath: {{ tc: clsact }}\n")
 }
 
 #[test]
-fn flows_work_and_status_names_the_hook() -> Result<()> {
+fn refuses_and_admits_the_same() -> Result<()> {
     let lab = Lab::new()?;
-    let gateway = lab.start(&policy())?;
+    let gateway = lab.start(&clsact())?;
     everything(&lab)?;
-    let status = gateway.json("status")?;
-    for interface in status["datapath"]["interfaces"].as_array().into_iter().flatten() {
-        assert_eq!(interface["tc"], "clsact", "{interface}");
-    }
-    gateway.expect_refused(&[])
+    let wire = Capture::new(&lab.internet, "eth0")?;
+    clients_are_refused(&lab, &gateway, &wire)
 }
 
 #[test]
-fn the_filters_outlive_the_daemon_and_are_taken_over_and_off() -> Result<()> {
+fn refuses_the_world() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(&clsact())?;
+    world_is_refused(&lab, &gateway)
+}
+
+#[test]
+fn outlives_its_daemon_until_down() -> Result<()> {
     let lab = Lab::new()?;
     let before = traces(&lab)?;
-    let mut gateway = lab.start(&policy())?;
-    let _server = Echo::new(&lab.internet, &[MEDIA])?;
+    let mut gateway = lab.start(&clsact())?;
+    let _server = Echo::new(&lab.internet, &[(THULIUM, 16_000).into()])?;
     let client = lab.lan.udp((CLIENT, 0))?;
-    let mapped = ask(&client, MEDIA, b"before")?;
-    gateway.kill()?;
-    assert_eq!(ask(&client, MEDIA, b"without a daemon")?, mapped);
-    gateway.restart(None)?;
-    assert_eq!(ask(&client, MEDIA, b"taken over")?, mapped);
-    let filters = lab.gw.output("tc", "filter show dev wan0 egress")?;
-    assert_eq!(filters.matches("handle").count(), 1, "one filter, not two: {filters}");
+    for _ in 0..2 {
+        ask(&client, (THULIUM, 16_000).into(), b"speech")?;
+        gateway.kill()?;
+        ask(&client, (THULIUM, 16_000).into(), b"without a daemon")?;
+        gateway.restart(None)?;
+    }
+    client.send_to(b"x", (UNRELATED, 53))?;
+    gateway.expect_refused(&["no-flow out wan0: 1"])?;
     gateway.down()?;
     is_as_before(&lab, &gateway, &before)
 }
 
 #[test]
-fn from_clsact_to_tcx_and_back_keeps_the_sessions() -> Result<()> {
+fn changes_to_tcx_and_back_with_its_sessions() -> Result<()> {
     let lab = Lab::new()?;
-    let mut gateway = lab.start(&policy())?;
-    let _server = Echo::new(&lab.internet, &[MEDIA])?;
+    let mut gateway = lab.start(&clsact())?;
+    let _server = Echo::new(&lab.internet, &[(THULIUM, 16_000).into()])?;
     let client = lab.lan.udp((CLIENT, 0))?;
-    let mapped = ask(&client, MEDIA, b"clsact")?;
-    for policy in [POLICY.to_owned(), policy()] {
+    let mapped = ask(&client, (THULIUM, 16_000).into(), b"clsact")?;
+    for policy in [POLICY.to_owned(), clsact()] {
         gateway.kill()?;
         gateway.restart(Some(&policy))?;
-        assert_eq!(ask(&client, MEDIA, b"again")?, mapped);
+        assert_eq!(ask(&client, (THULIUM, 16_000).into(), b"again")?, mapped);
     }
     gateway.expect_refused(&[])
 }

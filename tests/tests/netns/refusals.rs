@@ -147,6 +147,7 @@ fn a_mix_adds_up() -> Result<()> {
         delivered += 1;
     }
     assert_eq!(gateway.refused()?.total(), sent - delivered);
+    assert_eq!(gateway.refused()?.of_flow("tcp-not-syn", "web"), 150, "the flow concerned is known");
     gateway.expect_refused(&["no-flow out wan0: 150", "tcp-not-syn out lan0: 150"])
 }
 

@@ -1,6 +1,6 @@
 //! What prevents a start is said in a sentence with the remedy, and nothing is left half attached.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result};
 use thulium_tests::{
@@ -26,6 +26,8 @@ fn a_second_instance_on_the_same_interface() -> Result<()> {
     })?;
     assert_eq!(second.code, 4, "{second:?}");
     assert!(second.err.contains(lab.id()), "it names the other instance: {}", second.err);
+    let kept = format!("/var/lib/thulium-ctl/{}-second", lab.id());
+    assert!(!Path::new(&kept).exists(), "{kept} is left of a start that was refused");
     // The first goes on as if nothing had been tried.
     let media = SocketAddr::from((THULIUM, 16_000));
     let _server = Echo::new(&lab.internet, &[media])?;

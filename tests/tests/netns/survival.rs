@@ -179,11 +179,12 @@ pub(crate) fn traces(lab: &Lab) -> Result<Vec<String>> {
     Ok(traces)
 }
 
+/// The gateway is what it was, and nothing of the instance is left.
 pub(crate) fn is_as_before(lab: &Lab, gateway: &Gateway<'_>, before: &[String]) -> Result<()> {
     assert_eq!(traces(lab)?, before);
-    for folder in ["/run/thulium-ctl", "/var/lib/thulium-ctl"] {
-        let left: Vec<_> = files(Path::new(folder)).unwrap_or_default();
-        assert!(!left.iter().any(|path| path.contains(&format!("/{}", lab.id()))), "left: {left:?}");
+    let (socket, lock) = (format!("/run/thulium-ctl/{}.sock", lab.id()), format!("/run/thulium-ctl/{}.lock", lab.id()));
+    for path in [socket, lock, format!("/var/lib/thulium-ctl/{}", lab.id())] {
+        assert!(!Path::new(&path).exists(), "{path} is still there");
     }
     assert_eq!(gateway.ctl("status")?.code, 3, "status says that nothing is attached");
     Ok(())

@@ -40,21 +40,24 @@ impl Daemon {
         let targets = Target::of(&policy)?;
         let ground = Ground::read(&policy)?;
 
-        // Names come before enforcement, so that the first packet of a client finds their addresses.
         let state = state_directory(setup.pins.instance());
+        let (had_pins, had_state) = (setup.pins.exist(), state.exists());
+        // Names come before enforcement, so that the first packet of a client finds their addresses.
         let lookup = Lookup::new(Servers::of_policy(&policy.resolvers), RecordType::A);
         let (mut resolver, names) =
             Resolver::new(&policy.hosts, lookup, Pace::default(), Some(state.join("names.json")));
         resolver.first_round(FIRST_ROUND).await;
 
-        let was_there = setup.pins.exist();
         let (loaded, tables, slots, ports, attachments) =
             match put_in_force(&setup, &policy, &ground, &targets, &names.borrow()) {
                 Ok(done) => done,
                 Err(error) => {
-                    if !was_there {
-                        // Nothing is attached: these are only maps of ours that nobody uses.
+                    // What this start made is of no use to anybody; what was there before stays.
+                    if !had_pins {
                         let _ = setup.pins.remove();
+                    }
+                    if !had_state {
+                        let _ = std::fs::remove_dir_all(&state);
                     }
                     return Err(error);
                 }

@@ -2,11 +2,19 @@
 
 use aya_ebpf::Global;
 
-/// Bit of the packet mark: judged at the LAN, the guard lets it out and takes the bit off.
+/// The two bits of the packet mark by which the LAN tells the guard what it knows of a packet.
 #[unsafe(no_mangle)]
-pub static MARK_JUDGED: Global<u32> = Global::new(0x1000_0000);
+pub static MARK_MASK: Global<u32> = Global::new(0x3000_0000);
 
-/// Bit of the packet mark: a governed client's packet that was left to the kernel; the guard judges it, whatever its source
+/// Value in the mask: translated and sent out from the LAN.
+#[unsafe(no_mangle)]
+pub static MARK_TRANSLATED: Global<u32> = Global::new(0x1000_0000);
+
+/// Value in the mask: a governed client's packet that was left to the kernel; the guard judges it, whatever its source
 /// address has become on the way.
 #[unsafe(no_mangle)]
 pub static MARK_GOVERNED: Global<u32> = Global::new(0x2000_0000);
+
+/// Value in the mask: the kernel's to handle. Its sender is no client, or its refusal was counted and spared.
+#[unsafe(no_mangle)]
+pub static MARK_SETTLED: Global<u32> = Global::new(0x3000_0000);

@@ -20,7 +20,7 @@ mod programs {
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
         abi::Direction,
-        constants::{MARK_GOVERNED, MARK_JUDGED},
+        constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
         frame::{TcFrame, XdpFrame},
         pipeline::{
             Hook as _, Moment,
@@ -40,12 +40,14 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = lan::receive(&mut frame, &moment);
-        match outcome {
-            // The guard has to let out what was judged here.
-            Ok(Verdict::Redirect(_)) | Err(_) => frame.set_mark(frame.mark() | MARK_JUDGED.load()),
-            Ok(Verdict::PassGoverned) => frame.set_mark(frame.mark() | MARK_GOVERNED.load()),
-            Ok(Verdict::Pass | Verdict::PassForeign | Verdict::Onward) => {}
-        }
+        let told = match outcome {
+            Ok(Verdict::Redirect(_) | Verdict::Onward) => MARK_TRANSLATED.load(),
+            Ok(Verdict::PassGoverned) => MARK_GOVERNED.load(),
+            // What is refused here and spared must not be counted again by the guard.
+            Ok(Verdict::PassForeign) | Err(_) => MARK_SETTLED.load(),
+            Ok(Verdict::Pass) => 0,
+        };
+        frame.set_mark(frame.mark() & !MARK_MASK.load() | told);
         conclude(&frame, Direction::Out, outcome, &moment)
     }
 

@@ -41,10 +41,10 @@ pub static CLIENTS: HashMap<ClientKey<Address4>, Client, 65_536, LAZY> = HashMap
 #[btf_map(name = "fragments4")]
 pub static FRAGMENTS: LruHashMap<FragmentKey<Address4>, FragmentPorts, 4096> = LruHashMap::new();
 
-/// Replies that the kernel awaits on a port that one of our mappings has, too: it translated a packet to the same external
-/// endpoint. As they arrive at the uplink → `CLOCK_MONOTONIC` of the packet that asked for them, nanoseconds.
+/// Replies that the kernel's own NAT awaits at our external address, where a mapping may have the same port. As they arrive at
+/// the uplink → `CLOCK_MONOTONIC` of the last packet that asked for them, nanoseconds.
 #[btf_map(name = "foreign4")]
-pub static FOREIGN: LruHashMap<FlowKey<Address4>, u64, 16_384> = LruHashMap::new();
+pub static FOREIGN: LruHashMap<FlowKey<Address4>, u64, 65_536> = LruHashMap::new();
 
 /// Uplinks by slot.
 #[btf_map(name = "uplinks4")]

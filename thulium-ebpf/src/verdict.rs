@@ -9,7 +9,7 @@ pub enum Verdict {
     Pass,
     /// Up to the kernel, untouched but for the mark: a governed client's, for the guard to judge if it is forwarded.
     PassGoverned,
-    /// On its way out, forwarded by the kernel for somebody who is not governed.
+    /// Left to the kernel for somebody who is not governed, or on its way out for them.
     PassForeign,
     /// Translated: out of the interface with this index.
     Redirect(u32),

@@ -75,15 +75,17 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
     let capacity = other_capacity.unwrap_or(policy.sessions.capacity);
     pins.create()?;
 
-    let (judged, governed) = marks(policy.datapath.mark);
+    let marks = Marks::of(policy.datapath.mark);
     let log_level = if log { LOG_DEBUG } else { 0 };
     let paths: Vec<(&str, PathBuf)> = MAPS.iter().map(|name| (*name, pins.map(name))).collect();
     let mut loader = EbpfLoader::new();
     // The programs need no relocation against the kernel's types: reading them would only cost time.
     loader
         .btf(None)
-        .override_global("MARK_JUDGED", &judged, true)
-        .override_global("MARK_GOVERNED", &governed, true)
+        .override_global("MARK_MASK", &marks.mask, true)
+        .override_global("MARK_TRANSLATED", &marks.translated, true)
+        .override_global("MARK_GOVERNED", &marks.governed, true)
+        .override_global("MARK_SETTLED", &marks.mask, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false);
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
@@ -107,10 +109,20 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
     }
 }
 
-/// The two bits of the policy's mark: judged, governed.
-pub fn marks(mask: u32) -> (u32, u32) {
-    let low = mask & mask.wrapping_neg();
-    (low, low << 1)
+/// What the two bits of the policy's mark mean; both together: settled.
+#[derive(Debug, PartialEq, Eq)]
+struct Marks {
+    mask: u32,
+    translated: u32,
+    governed: u32,
+}
+
+impl Marks {
+    /// The values in a mask of two adjacent bits.
+    const fn of(mask: u32) -> Self {
+        let low = mask & mask.wrapping_neg();
+        Self { mask, translated: low, governed: low << 1 }
+    }
 }
 
 fn pinned_capacity(pins: &Pins) -> Option<u32> {
@@ -143,8 +155,9 @@ fn explain_program(name: &str, error: ProgramError) -> anyhow::Error {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
-            let last: Vec<&str> = log.lines().rev().take(12).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
+            // Lines with the state of all registers are of no use to anybody who reads this.
+            let lines: Vec<&str> = log.lines().filter(|line| line.len() < 200).collect();
+            let last = &lines[lines.len().saturating_sub(12)..];
             Failure::new(
                 Exit::Kernel,
                 format!("the kernel refuses the program {name}: {io_error}\n{}", last.join("\n")),
@@ -165,7 +178,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_gives_its_low_bit_to_judged_and_its_high_bit_to_governed() {
-        assert_eq!(marks(0x3000_0000), (0x1000_0000, 0x2000_0000));
+    fn a_mask_gives_a_bit_to_each_value() {
+        let marks = Marks { mask: 0x3000_0000, translated: 0x1000_0000, governed: 0x2000_0000 };
+        assert_eq!(Marks::of(0x3000_0000), marks);
     }
 }

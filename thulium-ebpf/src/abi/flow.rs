@@ -125,7 +125,7 @@ impl TcpState {
 pub struct FlowEntry<A> {
     /// From the LAN: the new source. From the uplink: the new destination.
     pub rewrite: Endpoint<A>,
-    /// Interface index to which packets of this direction go.
+    /// Index of the LAN interface that the client was last seen at, the same in both directions.
     pub interface: u32,
     /// Generation of the policy that last admitted the session.
     pub generation: u32,

@@ -63,8 +63,8 @@ reasons! {
         "See what this client does, or raise `sessions.new_per_client`.";
     PolicyChanged = 15, "policy-changed", "its session was opened under an older policy, and the present one does not allow it",
         "Expected after a flow or host was removed.";
-    ForeignNat = 16, "foreign-nat", "a NAT rule of the gateway translated a client's packet before the guard could",
-        "It was an exceptional packet (oversized, TTL 1): exempt packets that carry the mark of `datapath.mark` from that rule.";
+    ForeignNat = 16, "foreign-nat", "a NAT rule of the gateway hid who sent it, or would mix it up with a client's session",
+        "An exceptional packet (oversized, TTL 1) met a masquerade rule, or a rule overwrote the mark that tells clients from others: exempt packets with a bit of `datapath.mark` from both.";
     NoUplinkAddress = 17, "no-uplink-address", "the uplink has no address to translate to",
         "Check the interface: `ip address show`; with DHCP, the lease.";
 }

@@ -35,6 +35,10 @@ impl Frame for Bytes {
         self.0.len()
     }
 
+    fn is_for_us(&self) -> bool {
+        true
+    }
+
     fn segments(&self) -> u32 {
         1
     }

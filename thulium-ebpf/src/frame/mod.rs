@@ -54,6 +54,10 @@ pub trait Frame {
     /// Length of the whole frame with its link header, bytes.
     fn length(&self) -> usize;
 
+    /// False for a frame that is not the gateway's to handle: with a VLAN tag that the hardware or the kernel took off, or
+    /// for another station's address.
+    fn is_for_us(&self) -> bool;
+
     /// Segments that the frame stands for: 1 unless it is a GSO packet.
     fn segments(&self) -> u32;
 

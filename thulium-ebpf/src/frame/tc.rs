@@ -92,6 +92,13 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
+    fn is_for_us(&self) -> bool {
+        const OTHER_HOST: u32 = 3; // PACKET_OTHERHOST of linux/if_packet.h
+        // SAFETY: the kernel hands us a valid context.
+        unsafe { (*self.0.skb.skb).vlan_present == 0 && (*self.0.skb.skb).pkt_type != OTHER_HOST }
+    }
+
+    #[inline(always)]
     fn segments(&self) -> u32 {
         // SAFETY: the kernel hands us a valid context.
         let segments = unsafe { (*self.0.skb.skb).gso_segs };

@@ -40,6 +40,12 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn is_for_us(&self) -> bool {
+        // Tags are in the frame here, and the kernel drops other stations' frames right behind us.
+        true
+    }
+
+    #[inline(always)]
     fn segments(&self) -> u32 {
         1
     }

@@ -135,12 +135,6 @@ impl<A: Copy> Packet<A> {
         }
     }
 
-    /// Its source as an external endpoint.
-    #[inline(always)]
-    pub fn source_port_key(&self) -> PortKey<A> {
-        PortKey { address: self.source, port: self.source_port, protocol: self.protocol, pad: 0 }
-    }
-
     /// Its destination as an external endpoint.
     #[inline(always)]
     pub fn destination_port_key(&self) -> PortKey<A> {
@@ -179,9 +173,12 @@ impl<A: Copy> Packet<A> {
     }
 }
 
-/// What a frame holds, by its link header.
+/// What a frame holds, by its link header; one that is not for us counts as `Other`.
 #[inline(always)]
 pub fn kind<F: Frame>(frame: &F) -> Kind {
+    if !frame.is_for_us() {
+        return Kind::Other;
+    }
     match frame.read::<EthHdr>(0) {
         Some(ethernet) => match u16::from_be(ethernet.ether_type) {
             0x0800 => Kind::Ipv4,

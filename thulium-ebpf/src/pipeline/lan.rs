@@ -4,6 +4,7 @@ use super::{Forward, Hook, Moment, keep_ports, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Reason, Role, Side},
     judge,
+    maps::UPLINKS,
     parse::{Kind, Packet, kind, parse},
     route::{Way, way4},
     session::{self, table},
@@ -33,7 +34,9 @@ pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
         return Ok(Verdict::PassGoverned);
     }
     let Ok(admission) = judge::admit(moment, &packet) else { return Ok(Verdict::PassGoverned) };
-    if way4(frame, packet.source, packet.destination) == Way::Elsewhere || packet.ttl <= 1 {
+    // Local and LAN routes, and those of a VPN, come first.
+    let leaves = matches!(way4(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
+    if !leaves || packet.ttl <= 1 {
         return Ok(Verdict::PassGoverned);
     }
     session::open(frame, &packet, &admission, frame.interface(), moment)
@@ -70,7 +73,7 @@ fn screen<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Res
         return Err(Reason::SpoofedSource.into());
     }
     if !judge::is_client(moment, packet.source) {
-        return Ok(Some(Verdict::Pass));
+        return Ok(Some(Verdict::PassForeign));
     }
     match packet.fault {
         Some(Reason::Malformed) => Err(Reason::Malformed.into()),
@@ -82,12 +85,15 @@ fn screen<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Res
 #[inline(never)]
 fn send<F: Forward>(frame: &mut F, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface) = unsafe { ((*entry).rewrite, (*entry).interface) };
+    let (rewrite, slot) = unsafe { ((*entry).rewrite, (*entry).uplink) };
+    let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
     if packet.ttl <= 1 || frame.exceeds_mtu(interface) {
         // The kernel answers with ICMP, or fragments it and meets the guard.
         return Ok(Verdict::PassGoverned);
     }
-    table::touch(&packet.key(Side::Lan), entry, packet, frame.segments(), moment);
+    let key = packet.key(Side::Lan);
+    table::follow_client(&key, entry, frame.interface());
+    table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
     translate::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     translate::rewrite(frame, packet, Part::Source, &rewrite).ok_or(Reason::Malformed)?;

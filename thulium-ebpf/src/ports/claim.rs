@@ -1,6 +1,6 @@
 //! Claiming, holding and giving back external ports.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
 use aya_ebpf::{
     bindings::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// `EEXIST`, as the map helpers return it.
 pub const EXISTS: i32 = -17;
+
+/// Tries to count one more session while other CPUs do the same.
+const HOLD_TRIES: u32 = 8;
 
 /// The outcome of one try to claim a port.
 enum Claim {
@@ -76,16 +79,26 @@ pub fn hold_mapping<H: Hook>(
 fn hold(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Address4>) -> bool {
     let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
     let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
-    // SAFETY: a live map value; its counter is shared, hence atomic.
+    // SAFETY: a live map value; its counter is shared, hence the compare-and-exchange.
     unsafe {
         if (*owner).client != *client {
             return false;
         }
-        if atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, 1) > 0 {
-            return true;
+        for _ in 0..HOLD_TRIES {
+            let sessions = (&raw const (*owner).sessions).read_volatile();
+            if sessions == 0 {
+                // Whoever took the last one is about to remove it.
+                return false;
+            }
+            let (_, held) = atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                &raw mut (*owner).sessions,
+                sessions,
+                sessions + 1,
+            );
+            if held {
+                return true;
+            }
         }
-        // It fell to none before: whoever took the last one is about to remove it.
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, u64::MAX);
     }
     false
 }

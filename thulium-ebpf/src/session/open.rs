@@ -6,7 +6,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
     admit_rate,
-    table::{end, leave_client, sweep},
+    table::{end, is_live, leave_client, sweep},
 };
 use crate::{
     abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
@@ -32,7 +32,9 @@ pub fn open<H: Hook>(
     if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
         return Err(Reason::TcpNotSyn);
     }
-    make_room(packet, moment);
+    if !make_room(packet, moment) {
+        return Ok(());
+    }
     join_client(packet.source, moment)?;
     let external = match ports::hold_mapping(frame, packet, UPLINK, moment) {
         Ok(external) => external,
@@ -65,16 +67,20 @@ enum Inserted {
     Full,
 }
 
-/// Ends a stale session that has the packet's key, and looks at two more.
+/// Ends a stale session that has the packet's key, and looks at two more. False if another CPU has opened the packet's
+/// session meanwhile: it serves this packet, too.
 #[inline(never)]
-fn make_room(packet: &Packet<Address4>, moment: &Moment) {
+fn make_room(packet: &Packet<Address4>, moment: &Moment) -> bool {
     let key = packet.key(Side::Lan);
-    if let Some(stale) = FLOWS.get_ptr_mut(key) {
-        // The caller found no live session here.
-        end(&key, stale);
+    if let Some(entry) = FLOWS.get_ptr_mut(key) {
+        if is_live(&key, entry, moment) {
+            return false;
+        }
+        end(&key, entry);
     }
     sweep(moment);
     sweep(moment);
+    true
 }
 
 /// Fills in both directions. Inserting the client's direction with NOEXIST decides which CPU opens the session.
@@ -90,7 +96,7 @@ fn insert(
     let key = packet.key(Side::Lan);
     let mut entry = FlowEntry {
         rewrite: *external,
-        interface: uplink.interface,
+        interface: lan,
         generation: moment.generation,
         last_seen: moment.now,
         opened: moment.now,
@@ -107,7 +113,6 @@ fn insert(
         return if error == ports::EXISTS { Inserted::ByAnother } else { Inserted::Full };
     }
     entry.rewrite = Endpoint::new(key.source, key.source_port);
-    entry.interface = lan;
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
     if FLOWS.insert(pair, &entry, 0).is_ok() && SWEEP.push(key, 0).is_ok() {

@@ -44,6 +44,22 @@ fn is_pair_live(key: &FlowKey<Address4>, rewrite: &Endpoint<Address4>, lifetime:
     }
 }
 
+/// Keeps the way back up to date: a client can move from one LAN interface to another with its sessions.
+#[inline(always)]
+pub fn follow_client(key: &FlowKey<Address4>, entry: Entry, lan: u32) {
+    // SAFETY: `entry` is a live map value of plain words.
+    let (interface, rewrite) = unsafe { ((*entry).interface, (*entry).rewrite) };
+    if interface == lan {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (&raw mut (*entry).interface).write_volatile(lan) };
+    if let Some(pair) = FLOWS.get_ptr_mut(key.pair(&rewrite)) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*pair).interface).write_volatile(lan) };
+    }
+}
+
 /// Counts a packet in its direction of the session, and takes TCP a step on.
 #[inline(always)]
 pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, segments: u32, moment: &Moment) {

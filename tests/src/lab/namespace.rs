@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
+    sys::socket::{setsockopt, sockopt},
 };
 
 /// Where `ip netns` looks for namespaces.
@@ -22,6 +23,9 @@ pub(super) const NAMES: &str = "/run/netns";
 
 /// How long a socket of the lab waits for a packet before its test fails.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes that a UDP socket of the lab holds until they are read.
+const ROOM: usize = 8 << 20;
 
 /// A network namespace with a name, visible to `ip netns`.
 pub struct Namespace {
@@ -114,6 +118,8 @@ impl Namespace {
     pub fn udp(&self, local: impl ToSocketAddrs + Send) -> Result<UdpSocket> {
         let socket = self.run(|| UdpSocket::bind(local))?.with_context(|| format!("binding UDP in {}", self.name))?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        // The default holds 256 small packets, fewer than a test sends at once.
+        setsockopt(&socket, sockopt::RcvBufForce, &ROOM).context("making room for packets")?;
         Ok(socket)
     }
 

@@ -18,16 +18,8 @@ use super::Options;
 use crate::{
     control::{Claim, ClaimError, socket_path},
     daemon::state_directory,
-    datapath::{
-        attach::{Target, detach_filters},
-        host::HostSettings,
-        load::not_permitted,
-        pins::Pins,
-        qdisc,
-        tables::Tables,
-    },
+    datapath::{attach::detach_filters, host::HostSettings, load::not_permitted, pins::Pins},
     exit::{Exit, Failure},
-    observe::Source as _,
 };
 
 /// How long a daemon may take to end.
@@ -45,14 +37,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let instance = &options.instance;
     let claim = claim(instance)?;
     let pins = Pins::of(instance, options.bpffs.as_deref())?;
-    if let Some(tables) = Tables::open(&pins)? {
-        let targets = targets(&tables)?;
-        detach_filters(&pins, &targets)?;
-        qdisc::remove_empty(&targets)?;
-    }
+    detach_filters(&pins)?;
     let was_there = pins.remove()?;
     let state = state_directory(instance);
-    HostSettings::open(&state)?.restore()?;
+    match HostSettings::open(&state) {
+        Ok(settings) => settings.restore()?,
+        Err(error) => eprintln!("thulium-ctl: what was set on the host cannot be put back: {error:#}"),
+    }
     match fs::remove_dir_all(&state) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot remove {}", state.display()));
@@ -70,11 +61,6 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         println!("instance `{instance}` was not there: nothing to do");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The interfaces that the pinned maps tell of.
-fn targets(tables: &Tables) -> anyhow::Result<Vec<Target>> {
-    Ok(tables.interfaces()?.iter().filter_map(|(index, interface)| Target::from_entry(*index, interface)).collect())
 }
 
 /// Takes the instance away from its daemon. As long as the claim is held, no other daemon starts.

@@ -2,7 +2,10 @@
 
 use std::{net::Ipv4Addr, process::ExitCode};
 
-use thulium_ebpf::session::lifetime;
+use thulium_ebpf::{
+    abi::{Address4, FlowEntry},
+    session::lifetime,
+};
 
 use super::{Options, print::print};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     observe::{
         Source,
-        flows::{Filter, Names, report},
+        flows::{Filter, Half, Names, report},
     },
 };
 
@@ -41,7 +44,23 @@ pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source)
     let settings = source.settings()?;
     let filter = Filter { client: arguments.client, flow: arguments.flow };
     let names = Names { flows: &flows, hosts: &hosts };
-    let report = report(&source.flows()?, names, monotonic(), |state| lifetime(state, &settings), &filter);
+    let report = report(
+        &sessions_of_present_addresses(source)?,
+        names,
+        monotonic(),
+        |state| lifetime(state, &settings),
+        &filter,
+    );
     print(&report, options.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The entries of the flow table that the datapath takes for live as far as their uplink's address goes: those that were
+/// opened under another one are absent.
+fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Vec<Half>> {
+    let uplinks = source.uplinks()?;
+    let is_present = |entry: &FlowEntry<Address4>| {
+        uplinks.get(usize::from(entry.uplink)).is_some_and(|uplink| uplink.epoch == entry.epoch)
+    };
+    Ok(source.flows()?.into_iter().filter(|(_, entry)| is_present(entry)).collect())
 }

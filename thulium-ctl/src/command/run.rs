@@ -8,7 +8,7 @@ use super::Options;
 use crate::{
     daemon::{Daemon, Setup},
     datapath::pins::Pins,
-    exit::Failure,
+    exit::{Exit, Failure},
     policy::{Source, check_interfaces},
 };
 
@@ -38,6 +38,14 @@ pub(super) fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exi
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async { Daemon::start(setup, policy).await?.serve().await })?;
+    runtime.block_on(async { Daemon::start(setup, policy).await?.serve().await }).map_err(kernel)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is no failure of its own is the kernel's or a privilege's: systemd must not try it again and again.
+fn kernel(error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<Failure>().is_some() {
+        return error;
+    }
+    Failure::new(Exit::Kernel, format!("{error:#}"), "").into()
 }

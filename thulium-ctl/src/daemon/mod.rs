@@ -37,18 +37,24 @@ pub struct Setup {
 pub struct Daemon {
     setup: Setup,
     policy: Policy,
-    slots: Slots,
-    ports: Ports,
     ground: Ground,
-    ebpf: Ebpf,
-    tables: Tables,
+    in_force: InForce,
     endpoint: Endpoint,
     resolver: Resolver,
     names: watch::Receiver<Snapshot>,
-    attachments: Vec<Attachment>,
-    warnings: Vec<Warning>,
     /// When it became ready; seconds since 1970.
     since: u64,
+}
+
+/// What a start put in force.
+struct InForce {
+    slots: Slots,
+    ports: Ports,
+    ebpf: Ebpf,
+    tables: Tables,
+    attachments: Vec<Attachment>,
+    /// Of the policy and the host; those of the interfaces change (see [`Ground::warnings`]).
+    warnings: Vec<Warning>,
 }
 
 /// The folder of what an instance keeps on disk.

@@ -10,15 +10,16 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Daemon, records, say};
+use super::{Daemon, InForce, Setup, records, say};
 use crate::{
     control::{Reply, Request},
-    datapath::sweep,
+    datapath::{attach, sweep},
     names::Snapshot,
     observe::{
         Source,
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
+    policy::Policy,
     uplinks::Ground,
 };
 
@@ -29,7 +30,13 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Facts {
     daemon: DaemonFacts,
     names: watch::Receiver<Snapshot>,
+    /// Of the interfaces, as they are now.
+    ground: Vec<Warning>,
+    /// What could not be taken up, until it is.
+    troubles: BTreeMap<&'static str, String>,
 }
+
+type SharedFacts = Arc<Mutex<Facts>>;
 
 impl Daemon {
     /// Serves the datapath until SIGTERM or SIGINT. It enforces on after that.
@@ -39,16 +46,14 @@ impl Daemon {
     pub async fn serve(self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-        let facts = Arc::new(Mutex::new(Facts { daemon: self.facts(), names: self.names.clone() }));
-        let Self {
-            setup, policy, slots, ports, mut ground, mut ebpf, mut tables, endpoint, resolver, mut names, ..
-        } = self;
+        let facts = Arc::new(Mutex::new(self.facts()));
+        let Self { setup, policy, mut ground, mut in_force, endpoint, resolver, mut names, .. } = self;
         let instance = setup.pins.instance().to_owned();
         tokio::spawn(resolver.run());
         if setup.log_datapath {
-            tokio::spawn(records::print(&mut ebpf)?);
+            tokio::spawn(records::print(&mut in_force.ebpf)?);
         }
-        let capacity = u32::try_from(tables.capacity()?).unwrap_or(u32::MAX);
+        let capacity = u32::try_from(in_force.tables.capacity()?).unwrap_or(u32::MAX);
         let answer = {
             let facts = Arc::clone(&facts);
             move |request| answer(Arc::clone(&facts), request)
@@ -70,22 +75,28 @@ impl Daemon {
                 _ = interrupt.recv() => break,
                 Ok(()) = names.changed() => {
                     let snapshot = names.borrow_and_update().clone();
-                    report(&facts, "the addresses of names", tables.publish_remotes(&snapshot, &slots)).await;
+                    let done = in_force.tables.publish_remotes(&snapshot, &in_force.slots);
+                    report(&facts, "the addresses of names", done).await;
                 }
                 _ = look.tick() => {
-                    let Ok(present) = Ground::read(&policy) else { continue };
+                    let Ok(present) = Ground::read(&policy, ground.uplink_address) else { continue };
                     if present != ground {
                         say(&format!("the interfaces changed: {}", describe(&present)));
-                        let done = tables.publish_uplink(0, present.uplink_index, present.uplink_address);
-                        report(&facts, "the uplink's address", done.map(|_| ())).await;
-                        if present.clients != ground.clients {
-                            let done = tables.publish(&policy, &slots, &present.clients, ports);
-                            report(&facts, "the LAN's clients", done.map(|_| ())).await;
+                        let done = in_force.follow(&setup, &policy, &ground, &present);
+                        let done_is_ok = done.is_ok();
+                        report(&facts, "the change of the interfaces", done).await;
+                        let mut facts = facts.lock().await;
+                        facts.ground = present.warnings();
+                        facts.daemon.interfaces.clone_from(&in_force.attachments);
+                        if done_is_ok {
+                            // Otherwise it is tried again.
+                            ground = present;
                         }
-                        ground = present;
                     }
                 }
-                _ = sweeping.tick() => report(&facts, "the sweeper", sweep::sweep(&ebpf, capacity)).await,
+                _ = sweeping.tick() => {
+                    report(&facts, "stale sessions", sweep::sweep(&in_force.ebpf, capacity)).await;
+                }
             }
         }
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
@@ -95,28 +106,44 @@ impl Daemon {
         Ok(())
     }
 
-    fn facts(&self) -> DaemonFacts {
-        DaemonFacts {
+    fn facts(&self) -> Facts {
+        let uplinks = self.policy.uplinks.iter();
+        let daemon = DaemonFacts {
             pid: std::process::id(),
             since: self.since,
             release: env!("CARGO_PKG_VERSION").to_owned(),
             policy: self.setup.file.clone(),
             system: self.policy.system.clone(),
             mode: Mode::from(self.policy.mode),
-            interfaces: self.attachments.clone(),
-            uplinks: self
-                .policy
-                .uplinks
-                .iter()
-                .map(|uplink| (uplink.interface.clone(), uplink.name.clone()))
-                .collect::<BTreeMap<_, _>>(),
+            interfaces: self.in_force.attachments.clone(),
+            uplinks: uplinks.map(|uplink| (uplink.interface.clone(), uplink.name.clone())).collect(),
             unresolved: Vec::new(),
-            warnings: self.warnings.clone(),
-        }
+            warnings: self.in_force.warnings.clone(),
+        };
+        let ground = self.ground.warnings();
+        Facts { daemon, names: self.names.clone(), ground, troubles: BTreeMap::new() }
     }
 }
 
-async fn answer(facts: Arc<Mutex<Facts>>, request: Request) -> Reply {
+impl InForce {
+    /// Takes up what changed at the interfaces: one that was made anew has another index and no programs yet.
+    fn follow(&mut self, setup: &Setup, policy: &Policy, was: &Ground, is: &Ground) -> anyhow::Result<()> {
+        if is.interfaces != was.interfaces {
+            attach::check(policy, &is.interfaces, &setup.pins)?;
+            self.tables.publish_interfaces(&is.interfaces)?;
+        }
+        self.tables.publish_uplink(0, is.uplink_index(), is.uplink_address)?;
+        if is.clients != was.clients {
+            self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
+        }
+        if is.interfaces != was.interfaces {
+            self.attachments = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+        }
+        Ok(())
+    }
+}
+
+async fn answer(facts: SharedFacts, request: Request) -> Reply {
     let facts = facts.lock().await;
     let names = facts.names.borrow();
     match request {
@@ -124,6 +151,8 @@ async fn answer(facts: Arc<Mutex<Facts>>, request: Request) -> Reply {
         Request::Status => {
             let mut daemon = facts.daemon.clone();
             daemon.unresolved = unresolved(&names.hosts);
+            daemon.warnings.extend(facts.ground.iter().cloned());
+            daemon.warnings.extend(facts.troubles.values().map(|trouble| Warning::new(trouble, "It is tried again.")));
             daemon.warnings.extend(names.state_trouble.as_deref().map(|trouble| Warning::new(trouble, "")));
             Reply::Status(Box::new(daemon))
         }
@@ -131,19 +160,24 @@ async fn answer(facts: Arc<Mutex<Facts>>, request: Request) -> Reply {
 }
 
 /// Tells the log and `status` when something could not be taken up; what is in force stays.
-async fn report(facts: &Mutex<Facts>, what: &str, done: anyhow::Result<()>) {
-    let Err(error) = done else { return };
-    let line = format!("{what} could not be taken up: {error:#}");
-    say(&line);
-    let warning = Warning::new(line, "What is in force stays in force.");
-    let warnings = &mut facts.lock().await.daemon.warnings;
-    if !warnings.contains(&warning) {
-        warnings.push(warning);
+async fn report(facts: &Mutex<Facts>, what: &'static str, done: anyhow::Result<()>) {
+    let troubles = &mut facts.lock().await.troubles;
+    match done {
+        Ok(()) => {
+            troubles.remove(what);
+        }
+        Err(error) => {
+            let line = format!("{what} could not be taken up: {error:#}");
+            if troubles.insert(what, line.clone()).as_ref() != Some(&line) {
+                say(&line);
+            }
+        }
     }
 }
 
 fn describe(ground: &Ground) -> String {
+    let names: Vec<&str> = ground.interfaces.iter().map(|interface| interface.name.as_str()).collect();
     let address = ground.uplink_address.map_or("no address".to_owned(), |address| address.to_string());
     let clients: Vec<String> = ground.clients.iter().map(ToString::to_string).collect();
-    format!("the uplink has {address}, clients are {}", clients.join(", "))
+    format!("{} are there, the uplink has {address}, clients are {}", names.join(" and "), clients.join(", "))
 }

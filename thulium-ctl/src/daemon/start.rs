@@ -1,16 +1,20 @@
 //! Policy → datapath in force.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context;
 use nix::unistd::Uid;
-use thulium_ebpf::abi::Role;
 
-use super::{Daemon, Setup, say, state_directory};
+use super::{Daemon, InForce, Setup, say, state_directory};
 use crate::{
     control::{Claim, ClaimError, socket_path},
     datapath::{
-        attach::{Target, attach},
+        attach::{attach, check, release_others},
         host::{HostSettings, Ports},
         kernel,
         load::{Loaded, load, not_permitted},
@@ -18,8 +22,8 @@ use crate::{
         tables::Tables,
     },
     exit::{Exit, Failure},
-    names::{FIRST_ROUND, Lookup, Pace, RecordType, Resolver, Servers},
-    observe::status::Warning,
+    names::{FIRST_ROUND, Lookup, Pace, RecordType, Resolver, Servers, Snapshot},
+    observe::{Source as _, status::Warning},
     policy::Policy,
     uplinks::Ground,
 };
@@ -37,75 +41,96 @@ impl Daemon {
         }
         refuse_other_layout(&setup.pins)?;
         let claim = claim(&setup.pins)?;
-        let targets = Target::of(&policy)?;
-        let ground = Ground::read(&policy)?;
-
         let state = state_directory(setup.pins.instance());
-        let (had_pins, had_state) = (setup.pins.exist(), state.exists());
+        let before = Before { pins: setup.pins.exist()?, state: state.exists() };
+        let ground = Ground::read(&policy, address_in_force(&setup.pins)?)?;
+        check(&policy, &ground.interfaces, &setup.pins)?;
+        let host = HostSettings::open(&state)?;
+
         // Names come before enforcement, so that the first packet of a client finds their addresses.
         let lookup = Lookup::new(Servers::of_policy(&policy.resolvers), RecordType::A);
         let (mut resolver, names) =
             Resolver::new(&policy.hosts, lookup, Pace::default(), Some(state.join("names.json")));
         resolver.first_round(FIRST_ROUND).await;
 
-        let (loaded, tables, slots, ports, attachments) =
-            match put_in_force(&setup, &policy, &ground, &targets, &names.borrow()) {
-                Ok(done) => done,
-                Err(error) => {
-                    // What this start made is of no use to anybody; what was there before stays.
-                    if !had_pins {
-                        let _ = setup.pins.remove();
-                    }
-                    if !had_state {
-                        let _ = std::fs::remove_dir_all(&state);
-                    }
-                    return Err(error);
-                }
-            };
-        for line in HostSettings::open(&state)?.set(&policy)? {
-            say(&line);
-        }
-        let warnings = warnings(&policy, &ground, loaded.other_capacity);
+        let endpoint = claim.listen()?;
+        let in_force = put_in_force(&setup, &policy, &ground, &names.borrow(), &before, host);
+        let in_force = in_force.inspect_err(|_| before.restore(&setup.pins, &state))?;
         Ok(Self {
             setup,
             policy,
-            slots,
-            ports,
             ground,
-            ebpf: loaded.ebpf,
-            tables,
-            endpoint: claim.listen()?,
+            in_force,
+            endpoint,
             resolver,
             names,
-            attachments,
-            warnings,
             since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
         })
     }
 }
 
-type InForce = (Loaded, Tables, crate::policy::image::Slots, Ports, Vec<crate::observe::status::Attachment>);
+/// What was there before this start, and stays whatever becomes of it.
+struct Before {
+    pins: bool,
+    state: bool,
+}
 
-/// Loads, publishes, attaches: in this order, so that a packet meets a complete policy from the first program on.
+impl Before {
+    /// Takes away what a start made that failed: it is of no use to anybody.
+    fn restore(&self, pins: &Pins, state: &Path) {
+        if !self.pins {
+            // What cannot be undone here, `down` undoes.
+            let _ = pins.remove();
+            let _ = HostSettings::open(state).and_then(HostSettings::restore);
+        }
+        if !self.state {
+            let _ = fs::remove_dir_all(state);
+        }
+    }
+}
+
+/// Loads, publishes, attaches. The first start publishes before it attaches, so that a packet meets a complete policy from the
+/// first program on; a later one attaches first, so that a failure leaves the policy in force as it was.
 fn put_in_force(
     setup: &Setup,
     policy: &Policy,
     ground: &Ground,
-    targets: &[Target],
-    names: &crate::names::Snapshot,
+    names: &Snapshot,
+    before: &Before,
+    mut host: HostSettings,
 ) -> anyhow::Result<InForce> {
-    let mut loaded = load(policy, &setup.pins, setup.log_datapath)?;
+    let Loaded { mut ebpf, other_capacity } = load(policy, &setup.pins, setup.log_datapath)?;
     let mut tables = Tables::open(&setup.pins)?.context("the maps were not pinned")?;
     let slots = tables.assign_slots(policy)?;
     let ports = Ports::read();
-    let interfaces: Vec<(u32, String, Role)> =
-        targets.iter().map(|target| (target.index, target.name.clone(), target.role)).collect();
-    tables.publish_interfaces(&interfaces)?;
-    tables.publish_uplink(0, ground.uplink_index, ground.uplink_address)?;
-    tables.publish_remotes(names, &slots)?;
-    tables.publish(policy, &slots, &ground.clients, ports)?;
-    let attachments = attach(&mut loaded.ebpf, policy, targets, &setup.pins)?;
-    Ok((loaded, tables, slots, ports, attachments))
+    for line in host.set(policy)? {
+        say(&line);
+    }
+    let publish = |tables: &mut Tables| -> anyhow::Result<()> {
+        tables.publish_interfaces(&ground.interfaces)?;
+        tables.publish_uplink(0, ground.uplink_index(), ground.uplink_address)?;
+        tables.publish_remotes(names, &slots)?;
+        tables.publish(policy, &slots, &ground.clients, ports)?;
+        Ok(())
+    };
+    let attachments = if before.pins {
+        let attachments = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
+        publish(&mut tables)?;
+        attachments
+    } else {
+        publish(&mut tables)?;
+        attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
+    };
+    release_others(policy, &ground.interfaces, &setup.pins)?;
+    let warnings = warnings(policy, ports, other_capacity);
+    Ok(InForce { slots, ports, ebpf, tables, attachments, warnings })
+}
+
+/// The uplink's address that an earlier run left in force.
+fn address_in_force(pins: &Pins) -> anyhow::Result<Option<Ipv4Addr>> {
+    let Some(tables) = Tables::open(pins)? else { return Ok(None) };
+    let address = tables.uplinks()?.first().map(|uplink| uplink.address);
+    Ok(address.filter(|address| !address.is_unspecified()).map(Ipv4Addr::from))
 }
 
 /// Pins of another version of the maps cannot be taken over.
@@ -132,19 +157,13 @@ fn claim(pins: &Pins) -> Result<Claim, Failure> {
     })
 }
 
-/// What the admin should know of a datapath that is in force.
-fn warnings(policy: &Policy, ground: &Ground, other_capacity: Option<u32>) -> Vec<Warning> {
+/// What the admin should know of the policy on this host.
+fn warnings(policy: &Policy, ports: Ports, other_capacity: Option<u32>) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = policy.warnings.iter().map(|warning| Warning::new(warning, "")).collect();
-    if ground.clients.is_empty() {
+    if ports.leave_none_to_the_host() {
         warnings.push(Warning::new(
-            "the LAN interfaces have no IPv4 address, so that nobody is governed",
-            "Give them an address, or write `clients` under `lan`.",
-        ));
-    }
-    if ground.uplink_address.is_none() {
-        warnings.push(Warning::new(
-            "the uplink has no IPv4 address: nothing can be opened",
-            "Check it with `ip -4 address show`; it is taken up as soon as it is there.",
+            "the host's own ephemeral ports all lie in the range that is reserved for mappings",
+            "Give it others: sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"",
         ));
     }
     if let Some(capacity) = other_capacity {

@@ -4,6 +4,7 @@
 //! A pin is named `<hook>-<program>-<interface index>`: interface names may have dots, which bpffs does not take.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,10 +18,10 @@ use aya::{
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
 };
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use thulium_ebpf::abi::{Interface, Role};
 
-use super::{kernel, pins::Pins, xdp};
+use super::{kernel, link, pins::Pins, qdisc, xdp};
 use crate::{
     exit::{Exit, Failure},
     observe::status::{Attachment, Hook, Role as ReportedRole},
@@ -32,8 +33,9 @@ const LAN: &[(&str, TcAttachType)] = &[("lan_ingress", TcAttachType::Ingress)];
 /// The programs at an uplink. The guard first: nothing leaves unjudged while the others follow.
 const UPLINK: &[(&str, TcAttachType)] =
     &[("uplink_egress", TcAttachType::Egress), ("uplink_ingress", TcAttachType::Ingress)];
-/// Priority and handle of our clsact filters, by which a later run finds them.
-const FILTER: NlOptions = NlOptions { priority: 0x7468, handle: TcHandle::new(0, 1), classid: None };
+/// Priority and handle of our clsact filters, by which a later run finds them. First of all: a filter before ours that ends
+/// with `ok` would keep packets from it.
+const FILTER: NlOptions = NlOptions { priority: 1, handle: TcHandle::new(0, 0x7468), classid: None };
 
 /// An interface of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,19 +49,29 @@ pub struct Target {
 }
 
 impl Target {
-    /// The interfaces of a policy: uplinks first, so that what the LAN opens meets a complete way out.
-    ///
-    /// # Errors
-    /// If one is not there.
-    pub fn of(policy: &Policy) -> anyhow::Result<Vec<Self>> {
+    /// The interfaces of a policy that are there: uplinks first, so that what the LAN opens meets a complete way out.
+    pub fn present(policy: &Policy) -> Vec<Self> {
         let uplinks = policy.uplinks.iter().map(|uplink| (&uplink.interface, Role::Uplink));
         let lan = policy.lan.interfaces.iter().map(|name| (name, Role::Lan));
         let target = |(name, role): (&String, Role)| {
-            let index = if_nametoindex(name.as_str())
-                .map_err(|_| Failure::new(Exit::Policy, format!("there is no interface {name} here"), ""))?;
-            Ok(Self { name: name.clone(), index, role })
+            Some(Self { name: name.clone(), index: if_nametoindex(name.as_str()).ok()?, role })
         };
-        uplinks.chain(lan).map(target).collect()
+        uplinks.chain(lan).filter_map(target).collect()
+    }
+
+    /// Refuses an interface on which the programs would not find the headers they look for.
+    ///
+    /// # Errors
+    /// If its frames have no Ethernet header.
+    pub fn check(&self) -> Result<(), Failure> {
+        if link::has_ethernet_header(&self.name) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Policy,
+            format!("not supported yet: {} has no Ethernet header (PPPoE, WireGuard, tun)", self.name),
+            "Name an Ethernet interface, a bridge or a bond.",
+        ))
     }
 
     /// The interface of an entry of the pinned maps; `None` if it is no interface of the policy any more.
@@ -88,16 +100,26 @@ impl Target {
     }
 }
 
-/// Attaches the loaded programs to the targets, takes over what an earlier run of the instance attached, and lets go of
-/// interfaces that are no targets any more. On failure nothing new stays attached.
+/// Looks at what can be known to stand in the way, before anything changes.
 ///
 /// # Errors
-/// If an interface is another instance's, or the kernel refuses.
-pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
-    let tcx = use_tcx(policy.datapath.tc)?;
+/// If an interface has no Ethernet header or is another instance's, or the kernel lacks what the policy asks for.
+pub fn check(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<()> {
+    use_tcx(policy.datapath.tc)?;
     for target in targets {
+        target.check()?;
         refuse_foreign(target, pins)?;
     }
+    Ok(())
+}
+
+/// Attaches the loaded programs to the targets, and takes over what an earlier run of the instance attached. On failure
+/// nothing new stays attached.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
+    let tcx = use_tcx(policy.datapath.tc)?;
     let mut fresh = Fresh::default();
     let mut attachments = Vec::new();
     for target in targets {
@@ -121,7 +143,6 @@ pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins)
         });
     }
     fresh.keep();
-    release_others(targets, tcx, pins)?;
     Ok(attachments)
 }
 
@@ -184,11 +205,13 @@ fn attach_clsact(
     // An error means that the qdisc is there.
     let _ = tc::qdisc_add_clsact(&target.name);
     let path = pin(pins, "clsact", name, target.index);
+    // A filter that somebody has taken off is attached anew.
+    let taken_over = if path.exists() { program.attach_to_link(filter(&target.name, kind)?).ok() } else { None };
     if path.exists() {
-        let former = filter(target, kind)?;
-        let id = program.attach_to_link(former)?;
-        std::mem::forget(program.take_link(id)?);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    if let Some(id) = taken_over {
+        std::mem::forget(program.take_link(id)?);
     } else {
         let id = program.attach_with_options(&target.name, kind, TcAttachOptions::Netlink(FILTER))?;
         std::mem::forget(program.take_link(id)?);
@@ -199,9 +222,9 @@ fn attach_clsact(
     Ok(())
 }
 
-fn filter(target: &Target, kind: TcAttachType) -> anyhow::Result<SchedClassifierLink> {
+fn filter(interface: &str, kind: TcAttachType) -> anyhow::Result<SchedClassifierLink> {
     let NlOptions { priority, handle, classid } = FILTER;
-    Ok(SchedClassifierLink::attached(&target.name, kind, priority, handle, classid)?)
+    Ok(SchedClassifierLink::attached(interface, kind, priority, handle, classid)?)
 }
 
 /// The pin of a program at a hook of an interface.
@@ -214,7 +237,12 @@ pub(super) fn attachment(pins: &Pins, index: u32, interface: &Interface) -> Opti
     let target = Target::from_entry(index, interface)?;
     let is_there = if_nametoindex(target.name.as_str()).is_ok_and(|present| present == index);
     let all = |hook: &str| target.programs().iter().all(|(program, _)| pin(pins, hook, program, index).exists());
-    let tc = match (is_there, all("tcx"), all("clsact")) {
+    let is_attached = |(program, kind): &(&str, TcAttachType)| {
+        SchedClassifier::query_tcx(&target.name, *kind)
+            .is_ok_and(|(_, attached)| attached.iter().any(|info| info.name_as_str() == Some(program)))
+    };
+    let tcx = all("tcx") && target.programs().iter().all(is_attached);
+    let tc = match (is_there, tcx, all("clsact")) {
         (true, true, _) => Hook::Tcx,
         (true, _, true) => Hook::Clsact,
         _ => Hook::None,
@@ -225,56 +253,78 @@ pub(super) fn attachment(pins: &Pins, index: u32, interface: &Interface) -> Opti
     Some(Attachment { name: target.name.clone(), role: target.reported_role(), tc, xdp, why })
 }
 
-/// Detaches clsact filters that the pins tell of; links detach when their pins are removed.
+/// Detaches clsact filters that the pins tell of, whatever version made them, and the qdiscs that are empty then; links detach
+/// when their pins are removed.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn detach_filters(pins: &Pins, interfaces: &[Target]) -> anyhow::Result<()> {
-    for target in interfaces {
-        for (program, kind) in target.programs() {
-            let path = pin(pins, "clsact", program, target.index);
-            if path.exists() {
-                detach_filter(target, *kind)?;
-                fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
+pub fn detach_filters(pins: &Pins) -> anyhow::Result<()> {
+    let pinned: Vec<Pinned> = pins.links_of_all_layouts().iter().filter_map(|path| Pinned::parse(path)).collect();
+    let mut interfaces = BTreeSet::new();
+    for one in pinned.iter().filter(|one| one.hook == "clsact") {
+        one.detach_filter()?;
+        interfaces.insert(one.index);
     }
-    Ok(())
-}
-
-/// Dropping the last handle of a filter detaches it. One whose interface is gone is gone already.
-fn detach_filter(target: &Target, kind: TcAttachType) -> anyhow::Result<()> {
-    if if_nametoindex(target.name.as_str()).is_ok_and(|index| index == target.index) {
-        drop(filter(target, kind)?);
-    }
-    Ok(())
+    if interfaces.is_empty() { Ok(()) } else { qdisc::remove_empty(&interfaces) }
 }
 
 /// Lets go of what an earlier run attached elsewhere or by another hook.
-fn release_others(targets: &[Target], tcx: bool, pins: &Pins) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn release_others(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<()> {
+    let tcx = use_tcx(policy.datapath.tc)?;
     let links = pins.links();
     for entry in fs::read_dir(&links).with_context(|| format!("cannot read {}", links.display()))?.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let mut parts = name.splitn(3, '-');
-        let (Some(hook), Some(program), Some(index)) = (parts.next(), parts.next(), parts.next()) else { continue };
-        let target = targets.iter().find(|target| {
-            index.parse() == Ok(target.index)
-                && (hook == "xdp" || target.programs().iter().any(|(one, _)| *one == program))
-        });
-        let wanted = hook == "xdp" || (hook == "tcx") == tcx;
-        if target.is_some() && wanted {
-            continue;
+        let path = entry.path();
+        let Some(pinned) = Pinned::parse(&path) else { continue };
+        let wanted = targets.iter().any(|target| pinned.is_of(target));
+        let by_this_hook = pinned.hook == "xdp" || (pinned.hook == "tcx") == tcx;
+        if !(wanted && by_this_hook) {
+            pinned.detach_filter()?;
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
-        if hook == "clsact" {
-            let kind = if program.ends_with("egress") { TcAttachType::Egress } else { TcAttachType::Ingress };
-            let index = index.parse().unwrap_or(0);
-            if let Ok(name) = nix::net::if_::if_indextoname(index) {
-                let role = if program.starts_with("lan") { Role::Lan } else { Role::Uplink };
-                detach_filter(&Target { name: name.to_string_lossy().into_owned(), index, role }, kind)?;
-            }
-        }
-        fs::remove_file(entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
     }
+    Ok(())
+}
+
+/// What the name of a pin says.
+struct Pinned {
+    hook: String,
+    program: String,
+    index: u32,
+}
+
+impl Pinned {
+    fn parse(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let mut parts = name.splitn(3, '-');
+        let (hook, program, index) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { hook: hook.to_owned(), program: program.to_owned(), index: index.parse().ok()? })
+    }
+
+    fn is_of(&self, target: &Target) -> bool {
+        let programs = target.programs().iter().map(|(program, _)| *program);
+        self.index == target.index && programs.chain([xdp::program(target.role)]).any(|program| program == self.program)
+    }
+
+    /// Takes the filter off that this pin tells of; links detach when their pins are removed.
+    fn detach_filter(&self) -> anyhow::Result<()> {
+        if self.hook != "clsact" {
+            return Ok(());
+        }
+        let kind = if self.program.ends_with("egress") { TcAttachType::Egress } else { TcAttachType::Ingress };
+        match if_indextoname(self.index) {
+            Ok(name) => detach_filter(&name.to_string_lossy(), kind),
+            // Its interface is gone, and the filter with it.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Dropping the handle of a filter detaches it; one that is gone already is as good.
+fn detach_filter(interface: &str, kind: TcAttachType) -> anyhow::Result<()> {
+    drop(filter(interface, kind)?);
     Ok(())
 }
 
@@ -342,7 +392,7 @@ impl Drop for Fresh {
     fn drop(&mut self) {
         // We are on our way out with an error already; what cannot be undone now, `down` undoes.
         for (target, kind) in &self.filters {
-            let _ = detach_filter(target, *kind);
+            let _ = detach_filter(&target.name, *kind);
         }
         for pin in &self.pins {
             let _ = fs::remove_file(pin);

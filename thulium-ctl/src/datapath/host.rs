@@ -34,6 +34,11 @@ impl Ports {
         Self { ephemeral: (numbers.next().unwrap_or(32_768), numbers.next().unwrap_or(60_999)) }
     }
 
+    /// True if the host cannot open a connection of its own any more once our range is reserved.
+    pub const fn leave_none_to_the_host(self) -> bool {
+        self.ephemeral.0 >= FIRST_PORT
+    }
+
     /// Writes the ranges into a generation's settings.
     pub fn fill(self, settings: &mut Settings) {
         (settings.first_port, settings.last_port) = (FIRST_PORT, LAST_PORT);
@@ -49,11 +54,19 @@ struct Former {
     value: String,
 }
 
+/// The record on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// The kernel's id of the boot in which it was written: the next boot starts with the admin's own values.
+    boot: String,
+    former: Vec<Former>,
+}
+
 /// What was set, kept on disk until it is put back.
 #[derive(Debug)]
 pub struct HostSettings {
     file: PathBuf,
-    former: Vec<Former>,
+    record: Record,
 }
 
 impl HostSettings {
@@ -63,12 +76,14 @@ impl HostSettings {
     /// If there is one that cannot be read.
     pub fn open(state: &Path) -> anyhow::Result<Self> {
         let file = state.join("sysctls.json");
-        let former = match fs::read(&file) {
+        let boot = read("kernel/random/boot_id")?;
+        let record = match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("cannot read {}", file.display()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Record { boot: boot.clone(), former: Vec::new() },
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
-        Ok(Self { file, former })
+        let record = if record.boot == boot { record } else { Record { boot, former: Vec::new() } };
+        Ok(Self { file, record })
     }
 
     /// Sets what the policy's datapath needs. Returns what was changed, a sentence each.
@@ -98,9 +113,10 @@ impl HostSettings {
     /// # Errors
     /// If a setting cannot be written.
     pub fn restore(self) -> anyhow::Result<()> {
-        for Former { name, value } in self.former.iter().rev() {
+        for Former { name, value } in self.record.former.iter().rev() {
             if proc(name).exists() {
-                write(name, value).with_context(|| format!("cannot put back /proc/sys/{name}"))?;
+                let value = if name == RESERVED { without_reserved(&read(name)?, value) } else { value.clone() };
+                write(name, &value).with_context(|| format!("cannot put back /proc/sys/{name}"))?;
             }
         }
         match fs::remove_file(&self.file) {
@@ -113,12 +129,12 @@ impl HostSettings {
 
     /// Writes the former value down before it is changed; the first one counts.
     fn change(&mut self, name: &str, former: &str, value: &str) -> anyhow::Result<()> {
-        if !self.former.iter().any(|known| known.name == name) {
-            self.former.push(Former { name: name.to_owned(), value: former.to_owned() });
+        if !self.record.former.iter().any(|known| known.name == name) {
+            self.record.former.push(Former { name: name.to_owned(), value: former.to_owned() });
             if let Some(folder) = self.file.parent() {
                 fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
             }
-            fs::write(&self.file, serde_json::to_vec_pretty(&self.former)?)
+            fs::write(&self.file, serde_json::to_vec_pretty(&self.record)?)
                 .with_context(|| format!("cannot write {}", self.file.display()))?;
         }
         write(name, value).with_context(|| format!("cannot set /proc/sys/{name} to {value}"))
@@ -136,6 +152,13 @@ fn with_reserved(present: &str) -> Option<String> {
     }
     let ours = format!("{FIRST_PORT}-{LAST_PORT}");
     Some(if present.is_empty() { ours } else { format!("{present},{ours}") })
+}
+
+/// The reserved ports without ours: what others have added meanwhile stays. `former` if ours cannot be told from others'.
+fn without_reserved(present: &str, former: &str) -> String {
+    let ours = format!("{FIRST_PORT}-{LAST_PORT}");
+    let others: Vec<&str> = present.split(',').filter(|range| *range != ours).collect();
+    if others.len() < present.split(',').count() { others.join(",") } else { former.to_owned() }
 }
 
 fn proc(name: &str) -> PathBuf {
@@ -161,5 +184,23 @@ mod tests {
         assert_eq!(with_reserved("").as_deref(), Some("40000-65535"));
         assert_eq!(with_reserved("8080,9148").as_deref(), Some("8080,9148,40000-65535"));
         assert_eq!(with_reserved("8080,39000-65535"), None);
+    }
+
+    #[test]
+    fn our_ports_leave_and_those_of_others_stay() {
+        assert_eq!(without_reserved("40000-65535", ""), "");
+        assert_eq!(without_reserved("8080,9000-9001,40000-65535", "8080"), "8080,9000-9001");
+        assert_eq!(without_reserved("39999-65535", "39999"), "39999", "the kernel joined them");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_boot_is_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = Record {
+            boot: "another".to_owned(),
+            former: vec![Former { name: "net/ipv4/ip_forward".to_owned(), value: "0".to_owned() }],
+        };
+        fs::write(folder.path().join("sysctls.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        assert!(HostSettings::open(folder.path()).unwrap().record.former.is_empty());
     }
 }

@@ -10,6 +10,7 @@
 pub mod attach;
 pub mod host;
 pub mod kernel;
+mod link;
 pub mod load;
 pub mod object;
 pub mod pins;

@@ -66,8 +66,25 @@ impl Pins {
     }
 
     /// True if the instance has pins of this layout.
-    pub fn exist(&self) -> bool {
-        self.map("generation").exists()
+    ///
+    /// # Errors
+    /// If this user may not look.
+    pub fn exist(&self) -> Result<bool, Failure> {
+        let generation = self.map("generation");
+        generation.try_exists().map_err(|error| {
+            Failure::new(
+                Exit::Kernel,
+                format!("cannot look at {}: {error}", self.instance_directory().display()),
+                "Only root can read the datapath's maps: run it as root.",
+            )
+        })
+    }
+
+    /// The pins of links, those of other layouts too.
+    pub fn links_of_all_layouts(&self) -> Vec<PathBuf> {
+        let layouts = fs::read_dir(self.instance_directory()).into_iter().flatten().flatten();
+        let links = layouts.filter_map(|layout| fs::read_dir(layout.path().join("links")).ok());
+        links.flatten().flatten().map(|link| link.path()).collect()
     }
 
     /// The name of another layout's folder, if the instance has one.

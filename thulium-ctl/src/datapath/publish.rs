@@ -9,9 +9,10 @@ use std::{
 use anyhow::Context;
 use aya::maps::lpm_trie::Key;
 use ipnet::{IpNet, Ipv4Net};
-use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Role, Uplink};
+use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink};
 
 use super::{
+    attach::Target,
     host::Ports,
     tables::{Tables, monotonic},
 };
@@ -117,18 +118,25 @@ impl Tables {
         Ok(())
     }
 
-    /// Sets an uplink's interface and address. A change of either raises its epoch: what was opened before is absent at once.
-    /// True if there was a change.
+    /// Sets an uplink's interface and address, as far as they are known: one that is gone for a moment may come back the same.
+    /// Another address raises the epoch: what was opened under the old one is absent at once. True if there was a change.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn publish_uplink(&mut self, slot: u32, interface: u32, address: Option<Ipv4Addr>) -> anyhow::Result<bool> {
+    pub fn publish_uplink(
+        &mut self,
+        slot: u32,
+        interface: Option<u32>,
+        address: Option<Ipv4Addr>,
+    ) -> anyhow::Result<bool> {
         let old = self.uplinks.get(&slot, 0)?;
-        let address = address.map(Address4::from).unwrap_or_default();
+        let interface = interface.unwrap_or(old.interface);
+        let address = address.map_or(old.address, Address4::from);
         if (old.interface, old.address) == (interface, address) {
             return Ok(false);
         }
-        let new = Uplink { interface, epoch: old.epoch.wrapping_add(1), address, pad: 0 };
+        let epoch = old.epoch.wrapping_add(u32::from(old.address != address));
+        let new = Uplink { interface, epoch, address, pad: 0 };
         self.uplinks.set(slot, new, 0)?;
         Ok(true)
     }
@@ -137,14 +145,14 @@ impl Tables {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn publish_interfaces(&mut self, interfaces: &[(u32, String, Role)]) -> anyhow::Result<()> {
+    pub fn publish_interfaces(&mut self, interfaces: &[Target]) -> anyhow::Result<()> {
         for (index, mut former) in self.interfaces()? {
-            if !interfaces.iter().any(|(present, ..)| *present == index) && former.role != 0 {
+            if !interfaces.iter().any(|present| present.index == index) && former.role != 0 {
                 former.role = 0;
                 self.interfaces.insert(index, former, 0)?;
             }
         }
-        for (index, name, role) in interfaces {
+        for Target { name, index, role } in interfaces {
             let mut entry = Interface { role: *role as u32, uplink: 0, name: [0; 16] };
             entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
             self.interfaces.insert(index, entry, 0)?;

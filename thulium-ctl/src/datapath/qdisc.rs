@@ -1,25 +1,25 @@
 //! The clsact qdisc, which holds the programs where there is no TCX.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::tc::{TcAttribute, TcHandle};
 
-use super::attach::Target;
-
-/// Removes the clsact qdiscs that hold no filters (any more): an empty one does nothing. One that somebody else's filters
+/// Removes the clsact qdiscs of these interfaces (by index) that hold no filters (any more): an empty one does nothing. One that somebody else's filters
 /// are in stays.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn remove_empty(targets: &[Target]) -> anyhow::Result<()> {
+pub fn remove_empty(interfaces: &BTreeSet<u32>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (connection, handle, _) = rtnetlink::new_connection().context("cannot speak to the kernel by netlink")?;
         tokio::spawn(connection);
         let qdiscs: Vec<_> =
             handle.qdisc().get().execute().try_collect().await.context("the kernel does not list its qdiscs")?;
-        for target in targets {
-            let index = i32::try_from(target.index)?;
+        for interface in interfaces {
+            let index = i32::try_from(*interface)?;
             let is_clsact = |attribute: &TcAttribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact");
             let clsact = qdiscs.iter().find(|qdisc| {
                 qdisc.header.index == index
@@ -34,7 +34,7 @@ pub fn remove_empty(targets: &[Target]) -> anyhow::Result<()> {
                 let mut removal = handle.qdisc().del(index);
                 removal.message_mut().header = clsact.header.clone();
                 let removed = removal.execute().await;
-                removed.with_context(|| format!("cannot remove the empty clsact qdisc of {}", target.name))?;
+                removed.with_context(|| format!("cannot remove the empty clsact qdisc of interface {index}"))?;
             }
         }
         Ok(())

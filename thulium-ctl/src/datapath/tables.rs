@@ -32,7 +32,7 @@ impl Tables {
     /// # Errors
     /// If they are there but cannot be opened.
     pub fn open(pins: &Pins) -> anyhow::Result<Option<Self>> {
-        if !pins.exist() {
+        if !pins.exist()? {
             return Ok(None);
         }
         let pin = |name: &str| {

@@ -15,6 +15,7 @@ use thulium_ebpf::abi::Role;
 
 use super::{
     attach::{Fresh, Target, pin, take_over},
+    link,
     pins::Pins,
 };
 use crate::{
@@ -43,7 +44,7 @@ pub(super) fn attach(
     let reason = match mode {
         XdpMode::Off => Some("XDP is off in the policy".to_owned()),
         XdpMode::Native => None,
-        XdpMode::Auto => unfit(&driver(&target.name)),
+        XdpMode::Auto => unfit(&link::driver(&target.name)),
     };
     if let Some(why) = reason {
         // It may be there from an earlier run.
@@ -91,36 +92,6 @@ fn unfit(driver: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// `struct ethtool_drvinfo` of `linux/ethtool.h`, up to the driver's name; the rest is not read.
-#[repr(C, align(4))]
-struct DriverInfo {
-    command: u32,
-    driver: [u8; 32],
-    rest: [u8; 160],
-}
-
-/// The driver of an interface, by ethtool's `ETHTOOL_GDRVINFO`; empty if it has none.
-/// `/sys` is not asked: it shows the network namespace in which it was mounted.
-fn driver(interface: &str) -> String {
-    const GET_DRIVER_INFO: u32 = 3;
-    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
-    // SAFETY: plain integers and byte arrays.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name.iter_mut().zip(interface.bytes()).for_each(|(to, from)| *to = from as libc::c_char);
-    request.ifr_ifru.ifru_data = (&raw mut info).cast();
-    let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0").or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0"))
-    else {
-        return String::new();
-    };
-    // SAFETY: the request and what it points to live through the call, and are as large as what the kernel writes.
-    let result = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCETHTOOL, &raw mut request) };
-    if result != 0 {
-        return String::new();
-    }
-    let end = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
-    String::from_utf8_lossy(&info.driver[..end]).into_owned()
 }
 
 #[cfg(test)]

@@ -1,0 +1,50 @@
+//! What the kernel says of an interface by ioctl. `/sys` is not asked: it shows the network namespace in which it was mounted.
+
+use std::{net::UdpSocket, os::fd::AsRawFd};
+
+/// `struct ethtool_drvinfo` of `linux/ethtool.h`, up to the driver's name; the rest is not read.
+#[repr(C, align(4))]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+/// The driver of an interface, by ethtool's `ETHTOOL_GDRVINFO`; empty if it has none.
+pub(super) fn driver(interface: &str) -> String {
+    const GET_DRIVER_INFO: u32 = 3;
+    let mut info = DriverInfo { command: GET_DRIVER_INFO, driver: [0; 32], rest: [0; 160] };
+    let mut request = named(interface);
+    request.ifr_ifru.ifru_data = (&raw mut info).cast();
+    if ask(libc::SIOCETHTOOL, &mut request).is_none() {
+        return String::new();
+    }
+    let end = info.driver.iter().position(|byte| *byte == 0).unwrap_or(info.driver.len());
+    String::from_utf8_lossy(&info.driver[..end]).into_owned()
+}
+
+/// True if its frames begin with an Ethernet header.
+pub(super) fn has_ethernet_header(interface: &str) -> bool {
+    let mut request = named(interface);
+    if ask(libc::SIOCGIFHWADDR, &mut request).is_none() {
+        return false;
+    }
+    // SAFETY: the kernel has filled in this member.
+    unsafe { request.ifr_ifru.ifru_hwaddr.sa_family == libc::ARPHRD_ETHER }
+}
+
+fn named(interface: &str) -> libc::ifreq {
+    // SAFETY: plain integers and byte arrays.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // One byte stays zero: names of interfaces are shorter.
+    let room = request.ifr_name.len() - 1;
+    request.ifr_name.iter_mut().zip(interface.bytes()).take(room).for_each(|(to, from)| *to = from as libc::c_char);
+    request
+}
+
+fn ask(what: libc::c_ulong, request: &mut libc::ifreq) -> Option<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // SAFETY: the request and what it points to live through the call and are as large as what the kernel writes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_mut(request)) };
+    (result == 0).then_some(())
+}

@@ -66,6 +66,10 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = guard::leave(&mut frame, &moment);
+        if outcome == Ok(Verdict::Onward) {
+            // While one hook takes over from another, two guards stand here for a moment.
+            frame.set_mark(frame.mark() & !MARK_MASK.load() | MARK_TRANSLATED.load());
+        }
         let action = conclude(&frame, Direction::Out, outcome, &moment);
         if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PassForeign) | Err(_)) {
             guard::expect_reply(&frame, &moment);

@@ -19,12 +19,7 @@ use crate::{
 /// Judges what leaves by an uplink.
 #[inline(always)]
 pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
-    let mark = frame.mark();
-    let told = mark & MARK_MASK.load();
-    if told != 0 {
-        // Nobody behind us sees our bits.
-        frame.set_mark(mark & !MARK_MASK.load());
-    }
+    let told = frame.mark() & MARK_MASK.load();
     let came_by = frame.ingress_interface();
     if told == MARK_TRANSLATED.load() || came_by == 0 {
         return Ok(Verdict::Pass);

@@ -1,0 +1,20 @@
+//! The eBPF object itself, run packet by packet with `BPF_PROG_TEST_RUN`: verdict, counted reason and rewritten bytes.
+//! Needs root. No packet leaves the test: each has a network namespace of its own, for the kernel's routes and sockets.
+
+mod audit;
+mod budget;
+mod fragments;
+mod gateway;
+mod generations;
+mod guard;
+mod lan;
+mod lifetime;
+mod limits;
+mod maps;
+mod network;
+mod ports;
+mod refused;
+mod sweeping;
+mod traffic;
+mod translation;
+mod uplink;

@@ -101,11 +101,20 @@ impl Gateway {
     /// Hands an IP packet that has this mark to a TC hook.
     pub(crate) fn send_marked(&self, hook: Hook, packet: &[u8], mark: u32) -> Ran {
         let ether_type = if packet[0] >> 4 == 6 { 0x86dd } else { 0x0800 };
-        self.send_frame(hook, &frame(ether_type, packet), mark)
+        self.run(hook, &frame(ether_type, packet), mark, 0)
+    }
+
+    /// Hands an IPv4 packet to a TC hook that stands for so many segments, as offloading interfaces make them.
+    pub(crate) fn send_segments(&self, hook: Hook, packet: &[u8], segments: u32) -> Ran {
+        self.run(hook, &frame(0x0800, packet), 0, segments)
     }
 
     /// Hands a whole frame to a hook.
-    pub(crate) fn send_frame(&self, hook: Hook, frame: &[u8], mark: u32) -> Ran {
+    pub(crate) fn send_frame(&self, hook: Hook, frame: &[u8]) -> Ran {
+        self.run(hook, frame, 0, 0)
+    }
+
+    fn run(&self, hook: Hook, frame: &[u8], mark: u32, segments: u32) -> Ran {
         let (program, interface, from) = match hook {
             Hook::Lan => ("lan_ingress", self.lan, self.lan),
             Hook::Uplink => ("uplink_ingress", self.wan, self.wan),
@@ -115,9 +124,9 @@ impl Gateway {
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };
         let program: &SchedClassifier = self.ebpf.program(program).unwrap().try_into().unwrap();
-        // Words of `struct __sk_buff` that the kernel takes over: mark, ingress_ifindex, ifindex.
+        // Words of `struct __sk_buff` that the kernel takes over: mark, ingress_ifindex, ifindex, gso_segs.
         let mut context = [0_u32; 48];
-        (context[2], context[9], context[10]) = (mark, from, interface);
+        (context[2], context[9], context[10], context[41]) = (mark, from, interface, segments);
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let (mut after, mut packet) = (vec![0; context.len()], vec![0; frame.len()]);
         let ran = program.test_run(TestRunOptions {

@@ -1,4 +1,6 @@
 //! The eBPF object itself, run packet by packet with `BPF_PROG_TEST_RUN`: verdict, counted reason and rewritten bytes.
+//! A test that goes through a table prints the name of each row: the last one printed is the one that failed.
+//!
 //! Needs root. No packet leaves the test: each has a network namespace of its own, for the kernel's routes and sockets.
 
 mod audit;
@@ -7,6 +9,7 @@ mod fragments;
 mod gateway;
 mod generations;
 mod guard;
+mod judging;
 mod lan;
 mod lifetime;
 mod limits;

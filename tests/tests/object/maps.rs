@@ -26,8 +26,8 @@ pub(crate) const MEDIA: u8 = 32;
 pub(crate) const STUN: u8 = 3;
 
 /// Slots of its hosts.
-const SERVER_HOST: u8 = 7;
-const STUN_HOST: u8 = 2;
+pub(crate) const SERVER_HOST: u8 = 7;
+pub(crate) const STUN_HOST: u8 = 2;
 
 /// Lifetimes in these tests, in seconds. They are short, so that a machine that has just been started is old enough.
 pub(crate) const UDP_IDLE: u64 = 60;
@@ -36,7 +36,7 @@ pub(crate) const TCP_IDLE: u64 = 300;
 const SECOND: u64 = 1_000_000_000;
 
 /// A flow of the test policy: its slot, its host's slot, protocol, and ports as a prefix.
-type Flow = (u8, u8, u8, u16, u32);
+pub(crate) type Flow = (u8, u8, u8, u16, u32);
 
 /// The flows in the order of the policy: web, SIP, media on 16000 to 16007, STUN.
 pub(crate) const FLOWS: [Flow; 4] = [
@@ -63,13 +63,13 @@ impl Gateway {
     pub(crate) fn fill(&mut self) {
         let (lan, wan) = (self.lan, self.wan);
         for (index, role) in [(lan, Role::Lan), (wan, Role::Uplink)] {
-            self.hash("interfaces").insert(index, Interface { role: role as u32, uplink: 0, name: [0; 16] }, 0).unwrap();
+            self.hash("interfaces")
+                .insert(index, Interface { role: role as u32, uplink: 0, name: [0; 16] }, 0)
+                .unwrap();
         }
         self.set_uplink(UPLINK.into(), 1);
-        for (address, host) in [(SERVER, SERVER_HOST), (STUN_SERVER, STUN_HOST)] {
-            let key = Key::new(64, RemotePrefix { pad: 0, address: Address4::from(address) });
-            self.trie("remotes4").insert(&key, RemoteAddress { hosts: 1 << host, until: u64::MAX }, 0).unwrap();
-        }
+        self.set_remote(SERVER.into(), 1 << SERVER_HOST, u64::MAX);
+        self.set_remote(STUN_SERVER.into(), 1 << STUN_HOST, u64::MAX);
         self.publish(1, &FLOWS);
     }
 
@@ -79,12 +79,13 @@ impl Gateway {
         for (position, (slot, host, protocol, port, length)) in flows.iter().enumerate() {
             table.slots[position] = *slot;
             table.hosts[usize::from(*host)] |= 1 << position;
+            let vector = covering(flows, (*protocol, *port, *length));
             let port = PortPrefix { generation, protocol: *protocol, port: port.to_be_bytes(), pad: 0 };
-            self.trie("port_prefixes").insert(&Key::new(40 + length, port), 1_u64 << position, 0).unwrap();
+            self.trie("port_prefixes").insert(&Key::new(40 + length, port), vector, 0).unwrap();
         }
         // Half of the LAN: 192.168.20.0 to .127.
         let clients = ClientPrefix { generation, address: Address4::new([192, 168, 20, 0]) };
-        self.trie("client_prefixes").insert(&Key::new(32 + 25, clients), (1_u64 << flows.len()) - 1, 0).unwrap();
+        self.trie("client_prefixes").insert(&Key::new(32 + 25, clients), u64::MAX >> (64 - flows.len()), 0).unwrap();
         let settings = Settings {
             udp_idle: UDP_IDLE * SECOND,
             tcp_idle: TCP_IDLE * SECOND,
@@ -114,6 +115,12 @@ impl Gateway {
     pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
         let interface = self.wan;
         self.array("uplinks4").set(0, Uplink { interface, epoch, address, pad: 0 }, 0).unwrap();
+    }
+
+    /// Says which hosts (a bit each) name a remote address, and until when (`CLOCK_MONOTONIC`, nanoseconds).
+    pub(crate) fn set_remote(&mut self, address: Address4, hosts: u64, until: u64) {
+        let key = Key::new(64, RemotePrefix { pad: 0, address });
+        self.trie("remotes4").insert(&key, RemoteAddress { hosts, until }, 0).unwrap();
     }
 
     /// Forgets a remote address, as when DNS names it no more.
@@ -197,8 +204,14 @@ impl Gateway {
     }
 }
 
+/// The flows, a bit each, whose ports include this prefix: the kernel finds the longest prefix alone.
+fn covering(flows: &[Flow], (protocol, port, length): (u8, u16, u32)) -> u64 {
+    let covers = |flow: &Flow| flow.2 == protocol && flow.4 <= length && (flow.3 ^ port) >> (16 - flow.4) == 0;
+    flows.iter().enumerate().filter(|(_, flow)| covers(flow)).fold(0, |vector, (position, _)| vector | 1 << position)
+}
+
 /// `CLOCK_MONOTONIC`, nanoseconds: the clock of the datapath.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
     now.tv_sec().unsigned_abs() * SECOND + now.tv_nsec().unsigned_abs()
 }

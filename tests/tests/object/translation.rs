@@ -36,11 +36,7 @@ fn tcp_out_and_in() {
         &Ipv4::new(SERVER, CLIENT).ttl(63).tcp(443, 50001, SYN | ACK),
     );
     let hello = b"\x16\x03\x01 client hello";
-    gateway.translates(
-        Hook::Lan,
-        &inside.tcp_data(50001, 443, ACK, hello),
-        &outside.tcp_data(50001, 443, ACK, hello),
-    );
+    gateway.translates(Hook::Lan, &inside.tcp_data(50001, 443, ACK, hello), &outside.tcp_data(50001, 443, ACK, hello));
 }
 
 #[test]
@@ -90,13 +86,42 @@ fn a_udp_checksum_of_zero_is_sent_as_all_ones() {
 }
 
 #[test]
+fn padding_of_a_short_frame_is_no_part_of_the_packet() {
+    // Ethernet's shortest frame holds 46 bytes; these are 30.
+    let padded = |mut packet: Vec<u8>| {
+        packet.resize(46, 0xee);
+        packet
+    };
+    let mut gateway = Gateway::new();
+    gateway.translates(
+        Hook::Lan,
+        &padded(Ipv4::new(CLIENT, SERVER).udp(PHONE_PORT, SIP_PORT, b"\r\n")),
+        &padded(Ipv4::new(UPLINK, SERVER).ttl(63).udp(PHONE_PORT, SIP_PORT, b"\r\n")),
+    );
+    assert_eq!(gateway.flows_of(Side::Lan)[0].1.bytes, 30);
+}
+
+#[test]
+fn a_packet_of_several_segments_counts_as_several() {
+    let mut gateway = Gateway::new();
+    assert_eq!(gateway.send_segments(Hook::Lan, &sip_out(), 3).action, Action::Redirect);
+    assert_eq!(gateway.flows_of(Side::Lan)[0].1.packets, 3);
+    let stranger = Ipv4::new(STRANGER, UPLINK).udp(SIP_PORT, PHONE_PORT, b"200 OK");
+    gateway.send_segments(Hook::Uplink, &stranger, 5);
+    assert_eq!(gateway.take_refused()[0].packets, 5);
+}
+
+#[test]
 fn a_session_knows_its_flow_and_counts_both_ways() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
     gateway.admits(Hook::Lan, &sip_out());
     gateway.admits(Hook::Uplink, &sip_in());
     let (out, sent) = gateway.flows_of(Side::Lan)[0];
-    assert_eq!((sent.flow, sent.interface, sent.packets, sent.bytes), (SIP, gateway.wan, 2, 2 * sip_out().len() as u64));
+    assert_eq!(
+        (sent.flow, sent.interface, sent.packets, sent.bytes),
+        (SIP, gateway.wan, 2, 2 * sip_out().len() as u64)
+    );
     assert_eq!((out.source, out.destination_port), (Address4::from(CLIENT), Port::new(SIP_PORT)));
     let (_, received) = gateway.flows_of(Side::Uplink)[0];
     let expected = (SIP, gateway.lan, 1, sip_in().len() as u64);

@@ -105,7 +105,7 @@ fn other_link_protocols_are_left_alone() {
     let mut gateway = with_session();
     for (name, frame) in [("ARP", frame(0x0806, &[0; 28])), ("VLAN 100", frame(0x8100, &tagged))] {
         for hook in BOTH {
-            let ran = gateway.send_frame(hook, &frame, 0);
+            let ran = gateway.send_frame(hook, &frame);
             assert_eq!((ran.action, &ran.packet[..]), (Action::Pass, &frame[14..]), "{name}, {hook:?}");
         }
     }

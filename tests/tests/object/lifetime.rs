@@ -92,8 +92,11 @@ fn a_stale_tcp_session_needs_a_syn() {
     gateway.admits(Hook::Lan, &web_out(SYN));
 }
 
-/// Segments after the client's SYN, the state they lead to, and how many seconds a session in it lives.
-const TCP: [(&[(Side, u8)], TcpState, u64); 8] = {
+/// Segments after the client's SYN: the side they arrive on, and their flags.
+type Segments = &'static [(Side, u8)];
+
+/// Segments, the state they lead to, and how many seconds a session in it lives.
+const TCP: [(Segments, TcpState, u64); 8] = {
     use Side::{Lan, Uplink};
     use TcpState::*;
     [

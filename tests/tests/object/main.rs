@@ -16,6 +16,7 @@ mod limits;
 mod maps;
 mod network;
 mod ports;
+mod races;
 mod refused;
 mod sweeping;
 mod traffic;

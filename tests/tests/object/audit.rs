@@ -3,7 +3,7 @@
 use thulium_ebpf::abi::{Reason, Verdict};
 
 use crate::{
-    gateway::{Action, Gateway, Hook, JUDGED},
+    gateway::{Action, Gateway, Hook, SETTLED},
     maps::WEB,
     refused::Refused,
     traffic::*,
@@ -57,7 +57,7 @@ fn xdp_leaves_the_counting_to_tc() {
 fn audit_counts_a_packet_once_on_its_way_through_both_hooks() {
     let mut gateway = auditing();
     let ran = gateway.send(Hook::Lan, &web_out(ACK));
-    assert_eq!((ran.action, ran.mark), (Action::Pass, JUDGED));
+    assert_eq!((ran.action, ran.mark), (Action::Pass, SETTLED));
     assert_eq!(gateway.take_refused().len(), 1);
     let ran = gateway.send_marked(Hook::Guard, &web_out(ACK), ran.mark);
     assert_eq!((ran.action, ran.mark), (Action::Pass, 0));

@@ -9,10 +9,12 @@ use aya::{
 
 use crate::{network, refused::Refused, traffic::frame};
 
-/// Bit of the mark: judged at the LAN.
-pub(crate) const JUDGED: u32 = 0x1000_0000;
-/// Bit of the mark: a governed client's, left to the kernel.
+/// The mark with which an admitted packet leaves the LAN's hook.
+pub(crate) const TRANSLATED: u32 = 0x1000_0000;
+/// The mark of a client's packet that is left to the kernel, and to the guard.
 pub(crate) const GOVERNED: u32 = 0x2000_0000;
+/// The mark of a packet that the guard need not judge: its sender is no client, or it was counted and spared.
+pub(crate) const SETTLED: u32 = 0x3000_0000;
 
 /// Sessions that the gateway of most tests has room for.
 const CAPACITY: u32 = 64;
@@ -32,6 +34,8 @@ pub(crate) enum Hook {
     Guard,
     /// TC, leaving by the uplink: the gateway itself sent it.
     GuardOwn,
+    /// TC, leaving by the uplink by which it came.
+    GuardBack,
 }
 
 /// What a hook tells the kernel to do with a packet.
@@ -120,6 +124,7 @@ impl Gateway {
             Hook::Uplink => ("uplink_ingress", self.wan, self.wan),
             Hook::Guard => ("uplink_egress", self.wan, self.lan),
             Hook::GuardOwn => ("uplink_egress", self.wan, 0),
+            Hook::GuardBack => ("uplink_egress", self.wan, self.wan),
             Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };

@@ -3,7 +3,7 @@
 use thulium_ebpf::abi::Reason;
 
 use crate::{
-    gateway::{Action, GOVERNED, Gateway, Hook, JUDGED, Ran},
+    gateway::{Action, GOVERNED, Gateway, Hook, Ran, SETTLED, TRANSLATED},
     maps::{SIP, WEB},
     refused::Refused,
     traffic::*,
@@ -45,10 +45,10 @@ fn a_clients_packet_that_the_kernel_forwarded_is_refused_with_its_reason() {
 }
 
 #[test]
-fn what_was_judged_at_the_lan_leaves_without_our_mark() {
+fn what_was_translated_at_the_lan_leaves_without_our_mark() {
     let mut gateway = Gateway::new();
     let packet = Ipv4::new(UPLINK, SERVER).udp(PHONE_PORT, SIP_PORT, b"");
-    let ran = gateway.send_marked(Hook::Guard, &packet, JUDGED | 0x42);
+    let ran = gateway.send_marked(Hook::Guard, &packet, TRANSLATED | 0x42);
     assert_eq!(ran, Ran { action: Action::Pass, packet, mark: 0x42 });
     assert_eq!(gateway.take_refused(), []);
 }
@@ -88,7 +88,9 @@ fn a_clients_packet_that_another_nat_translated_is_refused() {
 fn who_is_no_client_leaves_as_the_kernel_sent_it() {
     let mut gateway = Gateway::new();
     gateway.passes(Hook::Guard, &Ipv4::new(PRINTER, STRANGER).udp(PHONE_PORT, 53, b""), 0);
-    gateway.passes(Hook::Guard, &Ipv4::new(UPLINK, STRANGER).udp(PHONE_PORT, 53, b""), 0);
+    let masqueraded = Ipv4::new(UPLINK, STRANGER).udp(PHONE_PORT, 53, b"");
+    let ran = gateway.send_marked(Hook::Guard, &masqueraded, SETTLED);
+    assert_eq!(ran, Ran { action: Action::Pass, packet: masqueraded, mark: 0 });
     let arp = gateway.send_frame(Hook::Guard, &frame(0x0806, &[0; 28]));
     assert_eq!(arp.action, Action::Pass, "ARP");
 }
@@ -100,10 +102,36 @@ fn the_reply_to_the_kernels_own_nat_gets_through_a_mapped_port() {
     let reply = Ipv4::new(STRANGER, UPLINK).udp(53, PHONE_PORT, b"");
     gateway.refuses(Hook::Uplink, &reply, Refused::new(Reason::NoSession));
     // A printer's query, masqueraded by the kernel to the port that the phone has from us.
-    gateway.passes(Hook::Guard, &Ipv4::new(UPLINK, STRANGER).udp(PHONE_PORT, 53, b""), 0);
+    let query = Ipv4::new(UPLINK, STRANGER).udp(PHONE_PORT, 53, b"");
+    assert_eq!(gateway.send_marked(Hook::Guard, &query, SETTLED).action, Action::Pass);
     for hook in [Hook::Uplink, Hook::UplinkXdp] {
         gateway.passes(hook, &reply, 0);
         let other = Ipv4::new(STRANGER, UPLINK).udp(54, PHONE_PORT, b"");
         gateway.refuses(hook, &other, Refused::new(Reason::NoSession));
     }
+}
+
+#[test]
+fn a_masqueraded_packet_whose_mark_is_gone_may_be_anybodys() {
+    let mut gateway = Gateway::new();
+    let packet = Ipv4::new(UPLINK, SERVER).udp(PHONE_PORT, SIP_PORT, b"");
+    gateway.refuses(Hook::Guard, &packet, Refused::of_flow(Reason::ForeignNat, SIP));
+}
+
+#[test]
+fn the_kernels_own_nat_never_shares_a_sessions_endpoint() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    // A printer's packet, masqueraded to the phone's external endpoint: the server would answer it to the phone.
+    let packet = Ipv4::new(UPLINK, SERVER).udp(PHONE_PORT, SIP_PORT, b"");
+    assert_eq!(gateway.send_marked(Hook::Guard, &packet, SETTLED).action, Action::Drop);
+    assert_eq!(gateway.take_refused(), [Refused::new(Reason::ForeignNat).counted(Hook::Guard, &packet)]);
+}
+
+#[test]
+fn the_world_opens_nothing_through_the_uplink_by_which_it_came() {
+    let mut gateway = Gateway::new();
+    gateway.refuses(Hook::GuardBack, &sip_out(), Refused::new(Reason::SpoofedSource));
+    gateway.passes(Hook::GuardBack, &Ipv4::new(STRANGER, SERVER).udp(1, 2, b""), 0);
+    assert_eq!(gateway.sizes(), [0; 4]);
 }

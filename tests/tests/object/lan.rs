@@ -3,7 +3,7 @@
 use thulium_ebpf::abi::Reason;
 
 use crate::{
-    gateway::{Action, GOVERNED, Gateway, Hook},
+    gateway::{Action, GOVERNED, Gateway, Hook, Ran, SETTLED},
     maps::WEB,
     refused::Refused,
     traffic::*,
@@ -44,18 +44,21 @@ fn a_source_that_no_route_leads_back_to_is_spoofed() {
 #[test]
 fn who_is_no_client_is_left_alone() {
     let mut gateway = Gateway::new();
-    let rows: [(&str, Vec<u8>); 5] = [
-        ("a printer", Ipv4::new(PRINTER, SERVER).udp(PHONE_PORT, SIP_PORT, b"")),
-        ("a printer's broken packet", edited(Ipv4::new(PRINTER, SERVER).tcp(1, 2, SYN), |packet| packet[32] = 0)),
-        ("DHCP", Ipv4::new([0; 4].into(), [255; 4].into()).udp(68, 67, b"")),
-        ("multicast", Ipv4::new(CLIENT, [224, 0, 0, 251].into()).udp(5353, 5353, b"")),
-        ("IPv6", ipv6_udp([0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), [0x2001, 0, 0, 0, 0, 0, 0, 1].into(), 1, 2, b"")),
+    let rows: [(&str, u32, Vec<u8>); 5] = [
+        ("a printer", SETTLED, Ipv4::new(PRINTER, SERVER).udp(PHONE_PORT, SIP_PORT, b"")),
+        (
+            "a printer's broken packet",
+            SETTLED,
+            edited(Ipv4::new(PRINTER, SERVER).tcp(1, 2, SYN), |packet| packet[32] = 0),
+        ),
+        ("DHCP", 0, Ipv4::new([0; 4].into(), [255; 4].into()).udp(68, 67, b"")),
+        ("multicast", 0, Ipv4::new(CLIENT, [224, 0, 0, 251].into()).udp(5353, 5353, b"")),
+        ("IPv6", 0, ipv6_udp([0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), [0x2001, 0, 0, 0, 0, 0, 0, 1].into(), 1, 2, b"")),
     ];
-    for (name, packet) in &rows {
+    for (name, mark, packet) in &rows {
         eprintln!("{name}");
-        for hook in [Hook::Lan, Hook::LanXdp] {
-            gateway.passes(hook, packet, 0);
-        }
+        gateway.passes(Hook::Lan, packet, *mark);
+        gateway.passes(Hook::LanXdp, packet, 0);
     }
     let ran = gateway.send_frame(Hook::Lan, &frame(0x0806, &[0; 28]));
     assert_eq!((ran.action, ran.mark), (Action::Pass, 0), "ARP");
@@ -102,4 +105,16 @@ fn only_a_syn_opens_a_tcp_session() {
     }
     gateway.admits(Hook::Lan, &web_out(SYN));
     gateway.admits(Hook::Lan, &web_out(ACK));
+}
+
+#[test]
+fn a_frame_for_another_station_is_not_ours() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    for (hook, packet) in [(Hook::Lan, sip_out()), (Hook::Uplink, sip_in())] {
+        let mut frame = frame(0x0800, &packet);
+        frame[5] ^= 0xff;
+        let ran = gateway.send_frame(hook, &frame);
+        assert_eq!(ran, Ran { action: Action::Pass, packet, mark: 0 }, "{hook:?}");
+    }
 }

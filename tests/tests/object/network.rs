@@ -11,14 +11,17 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
+/// Hardware address of both interfaces of the gateway, so that a frame is for it wherever it comes in. As in [`SETUP`].
+pub(crate) const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
 /// What the gateway looks like.
 const SETUP: &str = "\
 link set lo up
 link add lan0 type veth peer name lan
 link add wan0 type veth peer name wan
-link set lan0 up
+link set lan0 address 02:00:00:00:00:01 up
 link set lan up
-link set wan0 up
+link set wan0 address 02:00:00:00:00:01 up
 link set wan up
 address add 192.168.20.1/24 dev lan0
 address add 198.51.100.1/24 dev wan0

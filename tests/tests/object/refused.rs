@@ -45,7 +45,7 @@ impl Refused {
         let (direction, interface) = match hook {
             Hook::Lan | Hook::LanXdp => ("out", "lan0"),
             Hook::Uplink | Hook::UplinkXdp => ("in", "wan0"),
-            Hook::Guard | Hook::GuardOwn => ("out", "wan0"),
+            Hook::Guard | Hook::GuardOwn | Hook::GuardBack => ("out", "wan0"),
         };
         let family = if packet[0] >> 4 == 6 { "ipv6" } else { "ipv4" };
         Row { refused: self, direction, interface, family, packets: 1, bytes: packet.len() as u64 }

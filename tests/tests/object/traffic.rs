@@ -7,6 +7,8 @@ pub(crate) use thulium_tests::packet::{
     tcp_flag::{ACK, FIN, RST, SYN},
 };
 
+use crate::network::HARDWARE;
+
 /// A client of the policy.
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 168, 20, 10);
 /// Another one.
@@ -49,9 +51,10 @@ pub(crate) fn web_in(flags: u8) -> Vec<u8> {
     Ipv4::new(SERVER, UPLINK).tcp(443, 50000, flags)
 }
 
-/// An Ethernet frame.
+/// An Ethernet frame to the gateway.
 pub(crate) fn frame(ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0x20, 1, 2, 0, 0, 0, 0x20, 0x0a];
+    let mut frame = HARDWARE.to_vec();
+    frame.extend([2, 0, 0, 0, 0, 0xee]);
     frame.extend(ether_type.to_be_bytes());
     frame.extend(payload);
     frame

@@ -79,6 +79,11 @@ impl Ipv4 {
 
     /// A TCP segment without payload; see [`tcp_flag`].
     pub fn tcp(&self, source_port: u16, port: u16, flags: u8) -> Vec<u8> {
+        self.tcp_data(source_port, port, flags, &[])
+    }
+
+    /// A TCP segment with a payload.
+    pub fn tcp_data(&self, source_port: u16, port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut segment = Vec::new();
         segment.extend(source_port.to_be_bytes());
         segment.extend(port.to_be_bytes());
@@ -87,6 +92,7 @@ impl Ipv4 {
         segment.extend([5 << 4, flags]);
         segment.extend(8192_u16.to_be_bytes()); // window
         segment.extend([0; 4]); // checksum, urgent pointer
+        segment.extend(payload);
         let sum = self.checksum(TCP, &segment);
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
         self.raw(TCP, &segment)

@@ -1,0 +1,222 @@
+//! The object, loaded with a small policy; packets go in at a hook, and what became of them comes out.
+
+use std::{env, path::PathBuf};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
+};
+
+use crate::{network, refused::Refused, traffic::frame};
+
+/// The mark with which an admitted packet leaves the LAN's hook.
+pub(crate) const TRANSLATED: u32 = 0x1000_0000;
+/// The mark of a client's packet that is left to the kernel, and to the guard.
+pub(crate) const GOVERNED: u32 = 0x2000_0000;
+/// The mark of a packet that the guard need not judge: its sender is no client, or it was counted and spared.
+pub(crate) const SETTLED: u32 = 0x3000_0000;
+
+/// Sessions that the gateway of most tests has room for.
+const CAPACITY: u32 = 64;
+
+/// Where a packet meets the datapath.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// TC, from a client.
+    Lan,
+    /// XDP, from a client.
+    LanXdp,
+    /// TC, from the world.
+    Uplink,
+    /// XDP, from the world.
+    UplinkXdp,
+    /// TC, leaving by the uplink: the kernel forwarded it from the LAN.
+    Guard,
+    /// TC, leaving by the uplink: the gateway itself sent it.
+    GuardOwn,
+    /// TC, leaving by the uplink by which it came.
+    GuardBack,
+}
+
+/// What a hook tells the kernel to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// On, the kernel's way.
+    Pass,
+    /// Away with it.
+    Drop,
+    /// Out of another interface.
+    Redirect,
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) action: Action,
+    /// The packet behind its link header, as the program left it.
+    pub(crate) packet: Vec<u8>,
+    /// The packet's mark; XDP knows none.
+    pub(crate) mark: u32,
+}
+
+/// The object in the kernel, in a namespace of its own, with the policy of [`crate::maps`].
+pub(crate) struct Gateway {
+    pub(crate) ebpf: Ebpf,
+    pub(crate) lan: u32,
+    pub(crate) wan: u32,
+}
+
+impl Gateway {
+    /// A gateway that has seen nothing yet. This thread lives in its namespace from now on.
+    pub(crate) fn new() -> Self {
+        Self::with_flow_entries(2 * CAPACITY)
+    }
+
+    /// One whose session table has room for so many directions.
+    pub(crate) fn with_flow_entries(flow_entries: u32) -> Self {
+        let interfaces = network::enter();
+        let mut loader = EbpfLoader::new();
+        loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false).map_max_entries("flows4", flow_entries);
+        for map in ["sweep4", "mappings4", "ports4", "clients4", "drops"] {
+            loader.map_max_entries(map, 4 * CAPACITY);
+        }
+        let path = object();
+        let mut ebpf = loader.load_file(&path).unwrap_or_else(|error| {
+            panic!("{}: {error}; `cargo xtask build` makes the object", path.display());
+        });
+        for (name, program) in ebpf.programs_mut() {
+            match program {
+                Program::SchedClassifier(program) => program.load(),
+                Program::Xdp(program) => program.load(),
+                _ => panic!("{name} is neither a TC nor an XDP program"),
+            }
+            .unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
+        }
+        let mut gateway = Self { ebpf, lan: interfaces.lan, wan: interfaces.wan };
+        gateway.fill();
+        gateway
+    }
+
+    /// Hands an IP packet to a hook.
+    pub(crate) fn send(&self, hook: Hook, packet: &[u8]) -> Ran {
+        self.send_marked(hook, packet, 0)
+    }
+
+    /// Hands an IP packet that has this mark to a TC hook.
+    pub(crate) fn send_marked(&self, hook: Hook, packet: &[u8], mark: u32) -> Ran {
+        let ether_type = if packet[0] >> 4 == 6 { 0x86dd } else { 0x0800 };
+        self.run(hook, &frame(ether_type, packet), mark, 0)
+    }
+
+    /// Hands an IPv4 packet to a TC hook that stands for so many segments, as offloading interfaces make them.
+    pub(crate) fn send_segments(&self, hook: Hook, packet: &[u8], segments: u32) -> Ran {
+        self.run(hook, &frame(0x0800, packet), 0, segments)
+    }
+
+    /// Hands a whole frame to a hook.
+    pub(crate) fn send_frame(&self, hook: Hook, frame: &[u8]) -> Ran {
+        self.run(hook, frame, 0, 0)
+    }
+
+    fn run(&self, hook: Hook, frame: &[u8], mark: u32, segments: u32) -> Ran {
+        let (program, interface, from) = match hook {
+            Hook::Lan => ("lan_ingress", self.lan, self.lan),
+            Hook::Uplink => ("uplink_ingress", self.wan, self.wan),
+            Hook::Guard => ("uplink_egress", self.wan, self.lan),
+            Hook::GuardOwn => ("uplink_egress", self.wan, 0),
+            Hook::GuardBack => ("uplink_egress", self.wan, self.wan),
+            Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
+            Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
+        };
+        let program: &SchedClassifier = self.ebpf.program(program).unwrap().try_into().unwrap();
+        // Words of `struct __sk_buff` that the kernel takes over: mark, ingress_ifindex, ifindex, gso_segs.
+        let mut context = [0_u32; 48];
+        (context[2], context[9], context[10], context[41]) = (mark, from, interface, segments);
+        let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let (mut after, mut packet) = (vec![0; context.len()], vec![0; frame.len()]);
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut packet),
+            ctx_in: Some(&context),
+            ctx_out: Some(&mut after),
+            ..TestRunOptions::default()
+        });
+        // As the kernel numbers them: TCX_NEXT, TCX_DROP, TCX_REDIRECT.
+        let action = match ran.unwrap().return_value.cast_signed() {
+            -1 => Action::Pass,
+            2 => Action::Drop,
+            7 => Action::Redirect,
+            other => panic!("TC action {other}"),
+        };
+        Ran { action, packet: behind_link(frame, &packet), mark: u32::from_ne_bytes(after[8..12].try_into().unwrap()) }
+    }
+
+    fn send_xdp(&self, program: &str, interface: u32, frame: &[u8]) -> Ran {
+        let program: &Xdp = self.ebpf.program(program).unwrap().try_into().unwrap();
+        // Words of `struct xdp_md` that the kernel takes over: data_end, ingress_ifindex.
+        let context = [0, frame.len() as u32, 0, interface, 0, 0];
+        let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut packet = vec![0; frame.len()];
+        let ran = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut packet),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        });
+        // XDP_DROP, XDP_PASS.
+        let action = match ran.unwrap().return_value {
+            1 => Action::Drop,
+            2 => Action::Pass,
+            other => panic!("XDP action {other}"),
+        };
+        Ran { action, packet: behind_link(frame, &packet), mark: 0 }
+    }
+
+    /// Sends a packet that a hook has to refuse, and checks that exactly this was counted, once.
+    pub(crate) fn refuses(&mut self, hook: Hook, packet: &[u8], expected: Refused) {
+        let ran = self.send(hook, packet);
+        let untouched = (Action::Drop, packet);
+        assert_eq!((ran.action, ran.packet.as_slice()), untouched, "{hook:?} has to refuse it: {expected:?}");
+        assert_eq!(self.take_refused(), [expected.counted(hook, packet)], "{hook:?}");
+    }
+
+    /// Sends a packet that a hook has to pass as it is, with this mark, and checks that nothing was counted.
+    pub(crate) fn passes(&mut self, hook: Hook, packet: &[u8], mark: u32) {
+        let ran = self.send(hook, packet);
+        assert_eq!(ran, Ran { action: Action::Pass, packet: packet.to_vec(), mark }, "{hook:?} has to pass it");
+        assert_eq!(self.take_refused(), [], "{hook:?}");
+    }
+
+    /// Sends a packet that a hook has to translate and redirect, and checks the bytes and that nothing was counted.
+    pub(crate) fn translates(&mut self, hook: Hook, packet: &[u8], expected: &[u8]) {
+        let ran = self.send(hook, packet);
+        assert_eq!(self.take_refused(), [], "{hook:?}");
+        assert_eq!((ran.action, ran.packet.as_slice()), (Action::Redirect, expected), "{hook:?} has to translate it");
+    }
+
+    /// Sends a packet that a hook has to admit, and returns it as it leaves.
+    pub(crate) fn admits(&mut self, hook: Hook, packet: &[u8]) -> Vec<u8> {
+        let ran = self.send(hook, packet);
+        assert_eq!((ran.action, self.take_refused()), (Action::Redirect, vec![]), "{hook:?} has to admit it");
+        ran.packet
+    }
+
+    /// Runs the sweeper once and returns how many sessions it looked at.
+    pub(crate) fn sweep(&self) -> u32 {
+        let program: &SchedClassifier = self.ebpf.program("sweep").unwrap().try_into().unwrap();
+        let options = TestRunOptions { data_in: Some(&[0; 14]), ..TestRunOptions::default() };
+        program.test_run(options).unwrap().return_value
+    }
+}
+
+/// A frame's payload. No hook has anything to change in the link header: the kernel writes a new one.
+fn behind_link(before: &[u8], after: &[u8]) -> Vec<u8> {
+    assert_eq!(before[..14], after[..14], "the link header was changed");
+    after[14..].to_vec()
+}
+
+/// The object that `cargo xtask build` made, or the one that `THULIUM_OBJECT` names.
+fn object() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("bpf").join("thulium.o");
+    env::var_os("THULIUM_OBJECT").map_or_else(built, PathBuf::from)
+}

@@ -1,0 +1,24 @@
+//! The eBPF object itself, run packet by packet with `BPF_PROG_TEST_RUN`: verdict, counted reason and rewritten bytes.
+//! A test that goes through a table prints the name of each row: the last one printed is the one that failed.
+//!
+//! Needs root. No packet leaves the test: each has a network namespace of its own, for the kernel's routes and sockets.
+
+mod audit;
+mod budget;
+mod fragments;
+mod gateway;
+mod generations;
+mod guard;
+mod judging;
+mod lan;
+mod lifetime;
+mod limits;
+mod maps;
+mod network;
+mod ports;
+mod races;
+mod refused;
+mod sweeping;
+mod traffic;
+mod translation;
+mod uplink;

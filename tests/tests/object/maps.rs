@@ -1,0 +1,217 @@
+//! The gateway's maps: the policy that tests start with, and what they look at or change.
+
+use aya::{
+    Pod,
+    maps::{
+        Array, HashMap, MapData, Queue,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use nix::time::{ClockId, clock_gettime};
+use thulium_ebpf::abi::{
+    Address4, Client, ClientKey, ClientPrefix, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, GENERATIONS,
+    HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress, RemotePrefix, Role,
+    Settings, Side, Uplink,
+};
+
+use crate::{
+    gateway::Gateway,
+    traffic::{SERVER, STUN_SERVER, UPLINK},
+};
+
+/// Slots of the policy's flows. None is the flow's position, so that one is never taken for the other.
+pub(crate) const WEB: u8 = 20;
+pub(crate) const SIP: u8 = 11;
+pub(crate) const MEDIA: u8 = 32;
+pub(crate) const STUN: u8 = 3;
+
+/// Slots of its hosts.
+pub(crate) const SERVER_HOST: u8 = 7;
+pub(crate) const STUN_HOST: u8 = 2;
+
+/// Lifetimes in these tests, in seconds. They are short, so that a machine that has just been started is old enough.
+pub(crate) const UDP_IDLE: u64 = 60;
+pub(crate) const TCP_IDLE: u64 = 300;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A flow of the test policy: its slot, its host's slot, protocol, and ports as a prefix.
+pub(crate) type Flow = (u8, u8, u8, u16, u32);
+
+/// The flows in the order of the policy: web, SIP, media on 16000 to 16007, STUN.
+pub(crate) const FLOWS: [Flow; 4] = [
+    (WEB, SERVER_HOST, 6, 443, 16),
+    (SIP, SERVER_HOST, 17, 15060, 16),
+    (MEDIA, SERVER_HOST, 17, 16000, 13),
+    (STUN, STUN_HOST, 17, 19302, 16),
+];
+
+impl Gateway {
+    fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
+        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+    }
+
+    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+    }
+
+    fn trie<K: Pod, V: Pod>(&mut self, name: &str) -> LpmTrie<&mut MapData, K, V> {
+        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+    }
+
+    /// Fills in interfaces, uplink, names and the first generation.
+    pub(crate) fn fill(&mut self) {
+        let (lan, wan) = (self.lan, self.wan);
+        for (index, role) in [(lan, Role::Lan), (wan, Role::Uplink)] {
+            self.hash("interfaces")
+                .insert(index, Interface { role: role as u32, uplink: 0, name: [0; 16] }, 0)
+                .unwrap();
+        }
+        self.set_uplink(UPLINK.into(), 1);
+        self.set_remote(SERVER.into(), 1 << SERVER_HOST, u64::MAX);
+        self.set_remote(STUN_SERVER.into(), 1 << STUN_HOST, u64::MAX);
+        self.publish(1, &FLOWS);
+    }
+
+    /// Puts a generation of the policy with these flows in force.
+    pub(crate) fn publish(&mut self, generation: u32, flows: &[Flow]) {
+        let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [0; FLOW_SLOTS] };
+        for (position, (slot, host, protocol, port, length)) in flows.iter().enumerate() {
+            table.slots[position] = *slot;
+            table.hosts[usize::from(*host)] |= 1 << position;
+            let vector = covering(flows, (*protocol, *port, *length));
+            let port = PortPrefix { generation, protocol: *protocol, port: port.to_be_bytes(), pad: 0 };
+            self.trie("port_prefixes").insert(&Key::new(40 + length, port), vector, 0).unwrap();
+        }
+        // Half of the LAN: 192.168.20.0 to .127.
+        let clients = ClientPrefix { generation, address: Address4::new([192, 168, 20, 0]) };
+        self.trie("client_prefixes").insert(&Key::new(32 + 25, clients), u64::MAX >> (64 - flows.len()), 0).unwrap();
+        let settings = Settings {
+            udp_idle: UDP_IDLE * SECOND,
+            tcp_idle: TCP_IDLE * SECOND,
+            per_client: 1000,
+            session_cost: SECOND / 200,
+            first_port: 40000,
+            last_port: 65535,
+            first_ephemeral: 32768,
+            last_ephemeral: 39999,
+            ..Settings::default()
+        };
+        self.array("flow_tables").set(generation % GENERATIONS, table, 0).unwrap();
+        self.array("settings").set(generation % GENERATIONS, settings, 0).unwrap();
+        self.array("generation").set(0, generation, 0).unwrap();
+    }
+
+    /// Changes settings of the generation in force.
+    pub(crate) fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        let generation: u32 = self.array("generation").get(&0, 0).unwrap();
+        let mut map = self.array("settings");
+        let mut settings = map.get(&(generation % GENERATIONS), 0).unwrap();
+        change(&mut settings);
+        map.set(generation % GENERATIONS, settings, 0).unwrap();
+    }
+
+    /// Gives the uplink another address, or none.
+    pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
+        let interface = self.wan;
+        self.array("uplinks4").set(0, Uplink { interface, epoch, address, pad: 0 }, 0).unwrap();
+    }
+
+    /// Says which hosts (a bit each) name a remote address, and until when (`CLOCK_MONOTONIC`, nanoseconds).
+    pub(crate) fn set_remote(&mut self, address: Address4, hosts: u64, until: u64) {
+        let key = Key::new(64, RemotePrefix { pad: 0, address });
+        self.trie("remotes4").insert(&key, RemoteAddress { hosts, until }, 0).unwrap();
+    }
+
+    /// Forgets a remote address, as when DNS names it no more.
+    pub(crate) fn forget_remote(&mut self, address: Address4) {
+        let key = Key::new(64, RemotePrefix { pad: 0, address });
+        self.trie::<_, RemoteAddress>("remotes4").remove(&key).unwrap();
+    }
+
+    /// All directions of all sessions.
+    pub(crate) fn flows(&mut self) -> Vec<(FlowKey<Address4>, FlowEntry<Address4>)> {
+        self.hash("flows4").iter().map(Result::unwrap).collect()
+    }
+
+    /// The directions of one side.
+    pub(crate) fn flows_of(&mut self, side: Side) -> Vec<(FlowKey<Address4>, FlowEntry<Address4>)> {
+        self.flows().into_iter().filter(|(key, _)| key.side == side as u8).collect()
+    }
+
+    /// Lets time pass for one direction of every session: its last packet came that many seconds ago.
+    pub(crate) fn age(&mut self, side: Side, seconds: u64) {
+        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        for (key, mut entry) in self.flows_of(side) {
+            entry.last_seen = last_seen;
+            self.hash("flows4").insert(key, entry, 0).unwrap();
+        }
+    }
+
+    /// Lets time pass for both directions of every session of a client.
+    pub(crate) fn age_client(&mut self, client: Address4, seconds: u64) {
+        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        for (key, mut entry) in self.flows() {
+            let of = if key.side == Side::Lan as u8 { key.source } else { entry.rewrite.address };
+            if of == client {
+                entry.last_seen = last_seen;
+                self.hash("flows4").insert(key, entry, 0).unwrap();
+            }
+        }
+    }
+
+    /// How many sessions hold this UDP port of the uplink; none if it is free.
+    pub(crate) fn holders(&mut self, port: u16) -> Option<u64> {
+        let key = PortKey { address: Address4::from(UPLINK), port: Port::new(port), protocol: 17, pad: 0 };
+        let owner: Option<PortOwner<Address4>> = self.hash("ports4").get(&key, 0).ok();
+        owner.map(|owner| owner.sessions)
+    }
+
+    /// How many sessions a client has; none if nothing is known of it.
+    pub(crate) fn sessions_of(&mut self, client: Address4) -> Option<u64> {
+        let client: Option<Client> = self.hash("clients4").get(&ClientKey { address: client }, 0).ok();
+        client.map(|client| client.sessions)
+    }
+
+    /// Entries of the session table, the mappings, the ports and the clients.
+    pub(crate) fn sizes(&mut self) -> [usize; 4] {
+        [
+            self.flows().len(),
+            self.hash::<MappingKey<Address4>, Endpoint<Address4>>("mappings4").keys().count(),
+            self.hash::<PortKey<Address4>, PortOwner<Address4>>("ports4").keys().count(),
+            self.hash::<ClientKey<Address4>, Client>("clients4").keys().count(),
+        ]
+    }
+
+    /// Forgets all traffic.
+    pub(crate) fn forget_traffic(&mut self) {
+        for (key, _) in self.flows() {
+            self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
+        }
+        let mut queue: Queue<_, FlowKey<Address4>> = self.ebpf.map_mut("sweep4").unwrap().try_into().unwrap();
+        while queue.pop(0).is_ok() {}
+        self.clear::<MappingKey<Address4>, Endpoint<Address4>>("mappings4");
+        self.clear::<PortKey<Address4>, PortOwner<Address4>>("ports4");
+        self.clear::<ClientKey<Address4>, Client>("clients4");
+    }
+
+    fn clear<K: Pod, V: Pod>(&mut self, name: &str) {
+        let mut map = self.hash::<K, V>(name);
+        let keys: Vec<K> = map.keys().map(Result::unwrap).collect();
+        for key in keys {
+            map.remove(&key).unwrap();
+        }
+    }
+}
+
+/// The flows, a bit each, whose ports include this prefix: the kernel finds the longest prefix alone.
+fn covering(flows: &[Flow], (protocol, port, length): (u8, u16, u32)) -> u64 {
+    let covers = |flow: &Flow| flow.2 == protocol && flow.4 <= length && (flow.3 ^ port) >> (16 - flow.4) == 0;
+    flows.iter().enumerate().filter(|(_, flow)| covers(flow)).fold(0, |vector, (position, _)| vector | 1 << position)
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds: the clock of the datapath.
+pub(crate) fn now() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    now.tv_sec().unsigned_abs() * SECOND + now.tv_nsec().unsigned_abs()
+}

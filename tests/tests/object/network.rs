@@ -1,0 +1,49 @@
+//! The network namespace of a test: a gateway's interfaces and routes, without anybody at their other ends.
+
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, unshare},
+};
+
+/// Hardware address of both interfaces of the gateway, so that a frame is for it wherever it comes in. As in [`SETUP`].
+pub(crate) const HARDWARE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// What the gateway looks like.
+const SETUP: &str = "\
+link set lo up
+link add lan0 type veth peer name lan
+link add wan0 type veth peer name wan
+link set lan0 address 02:00:00:00:00:01 up
+link set lan up
+link set wan0 address 02:00:00:00:00:01 up
+link set wan up
+address add 192.168.20.1/24 dev lan0
+address add 198.51.100.1/24 dev wan0
+address add 2001:db8:20::1/64 dev lan0 nodad
+route add default via 198.51.100.254
+";
+
+/// Index of the gateway's interfaces.
+#[derive(Clone, Copy)]
+pub(crate) struct Interfaces {
+    pub(crate) lan: u32,
+    pub(crate) wan: u32,
+}
+
+/// Moves this thread into a network namespace of its own, which ends with the thread, and makes it a gateway.
+pub(crate) fn enter() -> Interfaces {
+    unshare(CloneFlags::CLONE_NEWNET).expect("object tests need root");
+    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().expect("ip(8) is not there");
+    ip.stdin.take().unwrap().write_all(SETUP.as_bytes()).unwrap();
+    assert!(ip.wait().unwrap().success(), "ip -batch failed");
+    // The kernel shows each thread the settings of its own namespace.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+    Interfaces { lan: if_nametoindex("lan0").unwrap(), wan: if_nametoindex("wan0").unwrap() }
+}

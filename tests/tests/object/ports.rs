@@ -1,0 +1,103 @@
+//! Which external port a client's endpoint gets.
+
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, UdpSocket},
+};
+
+use crate::{
+    gateway::{Gateway, Hook},
+    maps::UDP_IDLE,
+    traffic::*,
+};
+
+/// Sends from `source` to the SIP server and returns the port that the server sees.
+fn external(gateway: &mut Gateway, source: (Ipv4Addr, u16)) -> u16 {
+    let packet = gateway.admits(Hook::Lan, &Ipv4::new(source.0, SERVER).udp(source.1, SIP_PORT, b""));
+    u16::from_be_bytes([packet[20], packet[21]])
+}
+
+#[test]
+fn a_port_is_kept_where_that_is_allowed() {
+    let mut gateway = Gateway::new();
+    for port in [1024, PHONE_PORT, 32767, 40000, 65535] {
+        assert_eq!(external(&mut gateway, (CLIENT, port)), port);
+    }
+}
+
+#[test]
+fn any_other_port_comes_from_the_range_with_its_parity() {
+    let mut gateway = Gateway::new();
+    // Well-known ports, and those that the host gives to its own sockets.
+    for port in [1, 80, 1023, 32768, 33001, 39999] {
+        let external = external(&mut gateway, (CLIENT, port));
+        assert!(external >= 40000, "{port} became {external}");
+        assert_eq!(external & 1, port & 1, "{port} became {external}");
+    }
+}
+
+#[test]
+fn two_clients_with_the_same_port_get_different_ones() {
+    let mut gateway = Gateway::new();
+    assert_eq!(external(&mut gateway, (CLIENT, PHONE_PORT)), PHONE_PORT);
+    let second = external(&mut gateway, (CLIENT_2, PHONE_PORT));
+    assert!(second >= 40000 && second & 1 == 0, "{second}");
+    // Each gets its own replies.
+    for (client, port) in [(CLIENT, PHONE_PORT), (CLIENT_2, second)] {
+        gateway.translates(
+            Hook::Uplink,
+            &Ipv4::new(SERVER, UPLINK).udp(SIP_PORT, port, b"200 OK"),
+            &Ipv4::new(SERVER, client).ttl(63).udp(SIP_PORT, PHONE_PORT, b"200 OK"),
+        );
+    }
+}
+
+#[test]
+fn a_mapping_is_the_same_for_every_remote() {
+    // RFC 4787 REQ-1: what the STUN server sees is what the media server sees.
+    let mut gateway = Gateway::new();
+    let stun = gateway.admits(Hook::Lan, &Ipv4::new(CLIENT, STUN_SERVER).udp(33000, 19302, b"STUN"));
+    let seen = u16::from_be_bytes([stun[20], stun[21]]);
+    gateway.translates(
+        Hook::Lan,
+        &Ipv4::new(CLIENT, SERVER).udp(33000, 16000, b"RTP"),
+        &Ipv4::new(UPLINK, SERVER).ttl(63).udp(seen, 16000, b"RTP"),
+    );
+    assert_eq!(external(&mut gateway, (CLIENT, 33000)), seen);
+    assert_eq!(gateway.holders(seen), Some(3));
+    assert_eq!(gateway.sizes(), [6, 1, 1, 1]);
+}
+
+#[test]
+fn tcp_and_udp_ports_are_not_in_each_others_way() {
+    let mut gateway = Gateway::new();
+    assert_eq!(external(&mut gateway, (CLIENT, 50000)), 50000);
+    let syn = gateway.admits(Hook::Lan, &Ipv4::new(CLIENT_2, SERVER).tcp(50000, 443, SYN));
+    assert_eq!(syn[20..22], 50000_u16.to_be_bytes());
+}
+
+#[test]
+fn a_port_that_the_host_listens_on_is_not_taken() {
+    let mut gateway = Gateway::new();
+    let _socket = UdpSocket::bind((UPLINK, PHONE_PORT)).unwrap();
+    let other = external(&mut gateway, (CLIENT, PHONE_PORT));
+    assert!(other >= 40000, "{other}");
+    assert_eq!(gateway.holders(PHONE_PORT), None, "the claim was not given back");
+}
+
+#[test]
+fn many_clients_with_one_port_all_get_distinct_ones() {
+    let mut gateway = Gateway::new();
+    let clients = (10..40).map(|last| Ipv4Addr::new(192, 168, 20, last));
+    let ports: HashSet<u16> = clients.map(|client| external(&mut gateway, (client, PHONE_PORT))).collect();
+    assert_eq!(ports.len(), 30);
+}
+
+#[test]
+fn a_port_is_free_again_when_its_last_session_is_gone() {
+    let mut gateway = Gateway::new();
+    assert_eq!(external(&mut gateway, (CLIENT, PHONE_PORT)), PHONE_PORT);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.sweep();
+    assert_eq!(external(&mut gateway, (CLIENT_2, PHONE_PORT)), PHONE_PORT);
+}

@@ -28,6 +28,8 @@ pub mod translate;
 pub mod verdict;
 
 #[cfg(target_arch = "bpf")]
+pub mod atomic;
+#[cfg(target_arch = "bpf")]
 pub mod constants;
 #[cfg(target_arch = "bpf")]
 pub mod maps;

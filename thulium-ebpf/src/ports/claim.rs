@@ -1,7 +1,5 @@
 //! Claiming, holding and giving back external ports.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
-
 use aya_ebpf::{
     bindings::{
         BPF_F_CURRENT_NETNS, BPF_NOEXIST, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
@@ -13,6 +11,7 @@ use aya_ebpf::{
 use super::{PROBES, candidate, may_keep};
 use crate::{
     abi::{Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
+    atomic,
     maps::{MAPPINGS, PORTS, UPLINKS},
     parse::{Packet, protocol},
     pipeline::{Hook, Moment},
@@ -20,9 +19,6 @@ use crate::{
 
 /// `EEXIST`, as the map helpers return it.
 pub const EXISTS: i32 = -17;
-
-/// Tries to count one more session while other CPUs do the same.
-const HOLD_TRIES: u32 = 8;
 
 /// The outcome of one try to claim a port.
 enum Claim {
@@ -79,28 +75,8 @@ pub fn hold_mapping<H: Hook>(
 fn hold(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Address4>) -> bool {
     let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
     let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
-    // SAFETY: a live map value; its counter is shared, hence the compare-and-exchange.
-    unsafe {
-        if (*owner).client != *client {
-            return false;
-        }
-        for _ in 0..HOLD_TRIES {
-            let sessions = (&raw const (*owner).sessions).read_volatile();
-            if sessions == 0 {
-                // Whoever took the last one is about to remove it.
-                return false;
-            }
-            let (_, held) = atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-                &raw mut (*owner).sessions,
-                sessions,
-                sessions + 1,
-            );
-            if held {
-                return true;
-            }
-        }
-    }
-    false
+    // SAFETY: a live map value.
+    unsafe { (*owner).client == *client && atomic::add_one_unless_none(&raw mut (*owner).sessions) }
 }
 
 /// Claims an external port: the client's own if it may be kept and is free, else one of the range.
@@ -205,7 +181,7 @@ pub fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, u
 fn give_back(external: &Endpoint<Address4>, protocol: u8) -> bool {
     let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
     let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
-    // SAFETY: a live map value; its counter is shared, hence atomic.
-    let before = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*owner).sessions, u64::MAX) };
+    // SAFETY: a live map value.
+    let before = unsafe { atomic::take_one(&raw mut (*owner).sessions) };
     before == 1 && PORTS.remove(key).is_ok()
 }

@@ -1,7 +1,5 @@
 //! Opening a session: only a client does, by a flow of the policy, and TCP only by a SYN.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
@@ -10,6 +8,7 @@ use super::{
 };
 use crate::{
     abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
+    atomic,
     judge::Admission,
     maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
     parse::{Packet, protocol},
@@ -143,7 +142,7 @@ fn join_client(address: Address4, moment: &Moment) -> Result<(), Reason> {
         }
         (*client).spent_until =
             admit_rate(&*client, moment.now, moment.settings.session_cost).ok_or(Reason::ClientRate)?;
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*client).sessions, 1);
+        atomic::add(&raw mut (*client).sessions, 1);
     }
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-
 use super::{is_stale, lifetime, tcp};
 use crate::{
     abi::{Address4, ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
+    atomic,
     maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
     parse::{Packet, protocol},
     pipeline::Moment,
@@ -66,8 +65,8 @@ pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, s
     // SAFETY: `entry` is a live map value; the counters are shared with other CPUs, hence atomic, the others are words.
     unsafe {
         (&raw mut (*entry).last_seen).write_volatile(moment.now);
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*entry).packets, u64::from(segments));
-        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*entry).bytes, u64::from(packet.length));
+        atomic::add(&raw mut (*entry).packets, u64::from(segments));
+        atomic::add(&raw mut (*entry).bytes, u64::from(packet.length));
     }
     if packet.protocol == protocol::TCP {
         step_tcp(key, entry, packet.tcp_flags);
@@ -109,8 +108,8 @@ pub fn end(key: &FlowKey<Address4>, entry: Entry) {
 #[inline(always)]
 pub fn leave_client(key: ClientKey<Address4>) {
     let Some(client) = CLIENTS.get_ptr_mut(key) else { return };
-    // SAFETY: `client` is a live map value, its counter is shared, hence atomic.
-    let before = unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*client).sessions, u64::MAX) };
+    // SAFETY: `client` is a live map value.
+    let before = unsafe { atomic::take_one(&raw mut (*client).sessions) };
     if before <= 1 {
         let _ = CLIENTS.remove(key);
     }

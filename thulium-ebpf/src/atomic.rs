@@ -1,0 +1,54 @@
+//! Counters in map values that several CPUs change. `core::sync::atomic` has no read-modify-write on the BPF target.
+
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+
+/// Tries to count one more while other CPUs do the same.
+const TRIES: u32 = 8;
+
+/// Adds to a counter.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn add(counter: *mut u64, more: u64) {
+    // SAFETY: the caller's.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
+}
+
+/// Takes one off a counter and returns what it was before.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn take_one(counter: *mut u64) -> u64 {
+    // Not relaxed: for a relaxed addition LLVM's BPF backend emits the instruction that fetches nothing, even where the
+    // former value is used.
+    // SAFETY: the caller's.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, u64::MAX) }
+}
+
+/// Adds one to a counter that is not zero. False if it is: whoever took the last one is about to remove the value.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn add_one_unless_none(counter: *mut u64) -> bool {
+    for _ in 0..TRIES {
+        // SAFETY: the caller's.
+        let count = unsafe { counter.read_volatile() };
+        if count == 0 {
+            return false;
+        }
+        // SAFETY: the caller's.
+        let (_, added) = unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(counter, count, count + 1)
+        };
+        if added {
+            return true;
+        }
+    }
+    false
+}

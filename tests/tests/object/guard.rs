@@ -45,11 +45,13 @@ fn a_clients_packet_that_the_kernel_forwarded_is_refused_with_its_reason() {
 }
 
 #[test]
-fn what_was_translated_at_the_lan_leaves_without_our_mark() {
+fn what_was_translated_leaves_as_it_is_past_two_guards_even() {
     let mut gateway = Gateway::new();
     let packet = Ipv4::new(UPLINK, SERVER).udp(PHONE_PORT, SIP_PORT, b"");
     let ran = gateway.send_marked(Hook::Guard, &packet, TRANSLATED | 0x42);
-    assert_eq!(ran, Ran { action: Action::Pass, packet, mark: 0x42 });
+    assert_eq!(ran, Ran { action: Action::Pass, packet: packet.clone(), mark: TRANSLATED | 0x42 });
+    let again = gateway.send_marked(Hook::Guard, &packet, ran.mark);
+    assert_eq!(again, ran);
     assert_eq!(gateway.take_refused(), []);
 }
 
@@ -60,7 +62,7 @@ fn an_admitted_packet_that_the_kernel_forwarded_is_translated_here() {
     let packet = Ipv4::new(CLIENT, SERVER).ttl(63).udp(PHONE_PORT, SIP_PORT, b"INVITE");
     let ran = gateway.send_marked(Hook::Guard, &packet, GOVERNED | 0x42);
     let expected = Ipv4::new(UPLINK, SERVER).ttl(63).udp(PHONE_PORT, SIP_PORT, b"INVITE");
-    assert_eq!(ran, Ran { action: Action::Pass, packet: expected, mark: 0x42 });
+    assert_eq!(ran, Ran { action: Action::Pass, packet: expected, mark: TRANSLATED | 0x42 });
     assert_eq!(gateway.take_refused(), []);
     gateway.translates(
         Hook::Uplink,
@@ -90,7 +92,7 @@ fn who_is_no_client_leaves_as_the_kernel_sent_it() {
     gateway.passes(Hook::Guard, &Ipv4::new(PRINTER, STRANGER).udp(PHONE_PORT, 53, b""), 0);
     let masqueraded = Ipv4::new(UPLINK, STRANGER).udp(PHONE_PORT, 53, b"");
     let ran = gateway.send_marked(Hook::Guard, &masqueraded, SETTLED);
-    assert_eq!(ran, Ran { action: Action::Pass, packet: masqueraded, mark: 0 });
+    assert_eq!(ran, Ran { action: Action::Pass, packet: masqueraded, mark: SETTLED });
     let arp = gateway.send_frame(Hook::Guard, &frame(0x0806, &[0; 28]));
     assert_eq!(arp.action, Action::Pass, "ARP");
 }

@@ -151,7 +151,7 @@ fn what_is_larger_than_the_links_mtu_is_the_kernels_to_fragment() {
     // The guard translates it then, and counts it once.
     let ran = gateway.send_marked(Hook::Guard, &larger, GOVERNED);
     let expected = Ipv4::new(UPLINK, SERVER).udp(PHONE_PORT, SIP_PORT, &[7; 1501 - 28]);
-    assert_eq!((ran.action, ran.packet, ran.mark), (Action::Pass, expected, 0));
+    assert_eq!((ran.action, ran.packet, ran.mark), (Action::Pass, expected, TRANSLATED));
     assert_eq!(gateway.flows_of(Side::Lan)[0].1.packets, 3);
 }
 

@@ -1,10 +1,10 @@
 //! What prevents a start is said in a sentence with the remedy, and nothing is left half attached.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use thulium_tests::{
-    lab::{CLIENT, Lab, POLICY, Ran, THULIUM, UNRELATED, Verb, eventually, thulium_ctl},
+    lab::{CLIENT, Gateway, Lab, POLICY, Process, Ran, THULIUM, UNRELATED, Verb, eventually, thulium_ctl},
     peer::{Echo, ask},
 };
 
@@ -87,6 +87,51 @@ fn with_an_interface_that_is_not_there() -> Result<()> {
     let ran = run(&lab, &POLICY.replace("interface: wan0", "interface: wan9"), |_| {})?;
     assert_eq!(ran.code, 78, "{ran:?}");
     assert!(ran.err.contains("wan9"), "it names the interface: {}", ran.err);
+    Ok(())
+}
+
+#[test]
+fn with_an_uplink_without_ethernet() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.gw.ip("tuntap add tun0 mode tun")?;
+    let ran = run(&lab, &POLICY.replace("interface: wan0", "interface: tun0"), |_| {})?;
+    assert_eq!(ran.code, 78, "{ran:?}");
+    assert!(ran.err.contains("tun0"), "it names the interface: {}", ran.err);
+    Ok(())
+}
+
+#[test]
+fn a_restart_that_is_refused_leaves_the_policy_in_force() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.gw.ip("link add lan1 type veth peer name lan1-far")?;
+    let mut gateway = lab.start(POLICY)?;
+    let other = POLICY.replace("interfaces: [lan0]", "interfaces: [lan1]").replace("wan0", "lan1-far");
+    let file = lab.dir().join("other.yaml");
+    fs::write(&file, other)?;
+    let name = format!("{}-other", lab.id());
+    let mut second = lab.gw.command(&thulium_ctl()?.display().to_string());
+    second.args(["run", "--policy"]).arg(&file).env("THULIUM_BPFFS", lab.bpffs()).env("THULIUM_INSTANCE", &name);
+    let mut second = Process::spawn(&mut second, &lab.dir().join("other.log"))?;
+    eventually("the other instance is attached", || {
+        let mut status = Verb::new(&lab, "status")?;
+        status.command().env("THULIUM_INSTANCE", &name);
+        let status = status.ran()?;
+        anyhow::ensure!(status.code == 0, "{}", status.out);
+        Ok(())
+    })?;
+    let generation = |gateway: &Gateway<'_>| anyhow::Ok(gateway.json("status")?["datapath"]["generation"].as_u64());
+    let before = generation(&gateway)?;
+    gateway.kill()?;
+    let greedy = POLICY.replace("interfaces: [lan0]", "interfaces: [lan0, lan1]");
+    let refused = run(&lab, &greedy, |_| {})?;
+    assert_eq!(refused.code, 4, "{refused:?}");
+    gateway.restart(None)?;
+    assert_eq!(generation(&gateway)?, before.map(|before| before + 1), "the refused start published nothing");
+    second.signal(nix::sys::signal::Signal::SIGTERM)?;
+    second.wait(Duration::from_secs(5))?;
+    let mut down = Verb::new(&lab, "down")?;
+    down.command().env("THULIUM_INSTANCE", &name);
+    assert_eq!(down.ran()?.code, 0);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures_util::StreamExt;
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -20,10 +21,10 @@ use crate::{
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
     policy::Policy,
-    uplinks::Ground,
+    uplinks::{self, Ground},
 };
 
-/// How often the interfaces are looked at.
+/// How often the interfaces are looked at, whether or not the kernel tells of a change.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the socket answers from.
@@ -60,6 +61,7 @@ impl Daemon {
         };
         let served = endpoint.serve(answer);
         tokio::pin!(served);
+        let mut changes = uplinks::changes()?;
         let mut look = interval(LOOK);
         let mut sweeping = interval(sweep::INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,8 +80,9 @@ impl Daemon {
                     let done = in_force.tables.publish_remotes(&snapshot, &in_force.slots);
                     report(&facts, "the addresses of names", done).await;
                 }
+                Some(()) = changes.next() => look.reset_immediately(),
                 _ = look.tick() => {
-                    let Ok(present) = Ground::read(&policy, ground.uplink_address) else { continue };
+                    let Ok(present) = Ground::read(&policy, ground.as_present()) else { continue };
                     if present != ground {
                         say(&format!("the interfaces changed: {}", describe(&present)));
                         let done = in_force.follow(&setup, &policy, &ground, &present);

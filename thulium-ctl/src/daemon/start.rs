@@ -25,7 +25,7 @@ use crate::{
     names::{FIRST_ROUND, Lookup, Pace, RecordType, Resolver, Servers, Snapshot},
     observe::{Source as _, status::Warning},
     policy::Policy,
-    uplinks::Ground,
+    uplinks::{Ground, Present},
 };
 
 impl Daemon {
@@ -43,7 +43,7 @@ impl Daemon {
         let claim = claim(&setup.pins)?;
         let state = state_directory(setup.pins.instance());
         let before = Before { pins: setup.pins.exist()?, state: state.exists() };
-        let ground = Ground::read(&policy, address_in_force(&setup.pins)?)?;
+        let ground = Ground::read(&policy, Present { uplink_address: address_in_force(&setup.pins)?, clients: &[] })?;
         check(&policy, &ground.interfaces, &setup.pins)?;
         let host = HostSettings::open(&state)?;
 

@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Context;
+use futures_util::{Stream, StreamExt};
 use ipnet::Ipv4Net;
 use nix::ifaddrs::getifaddrs;
+use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thulium_ebpf::abi::Role;
 
 use crate::{
@@ -24,13 +26,27 @@ pub struct Ground {
     pub clients: Vec<Ipv4Net>,
 }
 
+/// What is in force at present.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Present<'a> {
+    /// The uplink's address.
+    pub uplink_address: Option<Ipv4Addr>,
+    /// Who is governed.
+    pub clients: &'a [Ipv4Net],
+}
+
 impl Ground {
+    /// This, as what is in force while the next one is read.
+    pub fn as_present(&self) -> Present<'_> {
+        Present { uplink_address: self.uplink_address, clients: &self.clients }
+    }
+
     /// Reads it from the interfaces that `policy` names. The uplink stays with its `present` address as long as its interface
-    /// has it: another one would end all sessions.
+    /// has it: another one would end all sessions. The LAN's networks stay who is governed while its interfaces are gone.
     ///
     /// # Errors
     /// If the kernel does not list its addresses.
-    pub fn read(policy: &Policy, present: Option<Ipv4Addr>) -> anyhow::Result<Self> {
+    pub fn read(policy: &Policy, present: Present<'_>) -> anyhow::Result<Self> {
         let addresses = addresses()?;
         let of = |interface: &str| {
             let interface = interface.to_owned();
@@ -40,11 +56,14 @@ impl Ground {
             SourceNat::Address(address) => Some(address),
             SourceNat::Masquerade => {
                 let usable = || of(&uplink.interface).map(|prefix| prefix.addr()).filter(is_routable);
-                usable().find(|address| present == Some(*address)).or_else(|| usable().next())
+                usable().find(|address| present.uplink_address == Some(*address)).or_else(|| usable().next())
             }
         });
-        let on_link = || policy.lan.interfaces.iter().flat_map(|name| of(name)).map(|prefix| prefix.trunc()).collect();
-        let clients = policy.lan.clients.clone().unwrap_or_else(on_link);
+        let clients = policy.lan.clients.clone().unwrap_or_else(|| {
+            let networks = policy.lan.interfaces.iter().flat_map(|name| of(name)).map(|prefix| prefix.trunc());
+            let on_link: Vec<Ipv4Net> = networks.collect();
+            if on_link.is_empty() { present.clients.to_vec() } else { on_link }
+        });
         Ok(Self { interfaces: Target::present(policy), uplink_address, clients })
     }
 
@@ -70,6 +89,18 @@ impl Ground {
         }
         warnings
     }
+}
+
+/// Yields something whenever a link or an address changes in this network namespace. Needs a tokio runtime.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let (connection, _, messages) =
+        new_multicast_connection(&groups).context("the kernel does not tell of changes at its interfaces")?;
+    tokio::spawn(connection);
+    Ok(messages.map(|_| ()))
 }
 
 /// Interfaces with their IPv4 addresses and prefix lengths, primary addresses first.

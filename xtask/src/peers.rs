@@ -8,7 +8,6 @@ use crate::apt;
 const PEERS: &[(&str, &str)] = &[
     ("coturn", "a STUN server, and its client turnutils_stunclient"),
     ("curl", "an HTTPS client"),
-    ("dnsmasq-base", "a DNS server whose answers a test chooses"),
     ("ethtool", "offloads of an interface, on and off"),
     ("iperf3", "bulk TCP and UDP through the gateway"),
     ("iproute2", "namespaces, links, addresses, routes; ss"),

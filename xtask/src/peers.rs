@@ -9,13 +9,11 @@ const PEERS: &[(&str, &str)] = &[
     ("coturn", "a STUN server, and its client turnutils_stunclient"),
     ("curl", "an HTTPS client"),
     ("ethtool", "offloads of an interface, on and off"),
-    ("iperf3", "bulk TCP and UDP through the gateway"),
     ("iproute2", "namespaces, links, addresses, routes; ss"),
     ("nftables", "the gateway's own firewall and NAT"),
     ("openssl", "TLS servers and clients, certificates"),
     ("procps", "sysctl"),
     ("sip-tester", "sipp: SIP calls with RTP"),
-    ("tcpdump", "what really went over a link"),
 ];
 
 /// Installs the peers that are missing. None of them is left running as a service.

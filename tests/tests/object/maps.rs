@@ -139,6 +139,13 @@ impl Gateway {
         self.flows().into_iter().filter(|(key, _)| key.side == side as u8).collect()
     }
 
+    /// Loses one direction of every session.
+    pub(crate) fn forget(&mut self, side: Side) {
+        for (key, _) in self.flows_of(side) {
+            self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
+        }
+    }
+
     /// Lets time pass for one direction of every session: its last packet came that many seconds ago.
     pub(crate) fn age(&mut self, side: Side, seconds: u64) {
         let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");

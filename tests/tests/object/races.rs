@@ -84,3 +84,14 @@ fn sessions_that_end_while_they_are_opened_leave_nothing_behind() {
     while gateway.sweep() > 0 {}
     assert_eq!(gateway.sizes(), [0; 4]);
 }
+
+#[test]
+fn a_direction_that_was_lost_is_put_back_by_the_next_reply() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    gateway.forget(Side::Uplink);
+    gateway.admits(Hook::Uplink, &sip_in());
+    assert_eq!(gateway.sizes(), [2, 1, 1, 1]);
+    gateway.admits(Hook::Uplink, &sip_in());
+    assert_eq!(gateway.flows_of(Side::Uplink)[0].1.packets, 2);
+}

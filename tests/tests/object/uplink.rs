@@ -147,3 +147,12 @@ const V6_GATEWAY: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 1);
 const V6_CLIENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 10);
 const V6_STRANGER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 1);
 const V6_ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+#[test]
+fn padding_of_a_refused_short_frame_is_not_counted() {
+    let mut gateway = Gateway::new();
+    let packet = Ipv4::new(STRANGER, CLIENT).udp(4000, 4000, b"");
+    let padded = [packet.as_slice(), &[0; 18]].concat();
+    gateway.send(Hook::Uplink, &padded);
+    assert_eq!(gateway.take_refused(), [Refused::new(Reason::Unsolicited).counted(Hook::Uplink, &packet)]);
+}

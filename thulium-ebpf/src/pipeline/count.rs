@@ -42,15 +42,19 @@ pub fn refuse<H: Hook>(frame: &H, direction: Direction, refusal: &Refusal, momen
     if verdict == Verdict::Drop { Fate::Dropped } else { Fate::Spared }
 }
 
-/// Family and IP bytes of a refused packet: what the frame holds behind its link header.
+/// Family and IP bytes of a refused packet, as far as it tells them itself: a short frame is padded behind its end. The frame's
+/// own length counts where a header lies.
 #[inline(always)]
 fn measure<H: Hook>(frame: &H) -> (Family, u64) {
     const LINK: usize = network_types::eth::EthHdr::LEN;
-    let family = match frame.read::<u8>(LINK) {
-        Some(first) if first >> 4 == 6 => Family::Ipv6,
-        _ => Family::Ipv4,
-    };
-    (family, frame.length().saturating_sub(LINK) as u64)
+    const IPV6_HEADER: u64 = 40;
+    let present = frame.length().saturating_sub(LINK) as u64;
+    let word = |offset| frame.read::<u16>(LINK + offset).map_or(0, |word| u64::from(u16::from_be(word)));
+    let is_ipv6 = frame.read::<u8>(LINK).is_some_and(|first| first >> 4 == 6);
+    let (family, told) =
+        if is_ipv6 { (Family::Ipv6, word(4) + IPV6_HEADER) } else { (Family::Ipv4, word(2)) };
+    let is_plausible = told >= 20 && told <= present;
+    (family, if is_plausible { told } else { present })
 }
 
 #[inline(always)]

@@ -12,67 +12,80 @@ use crate::{
     route::{Way, way6},
     session::{self, table},
     translate::{self, Part},
-    verdict::{Outcome, Refusal, Verdict},
+    verdict::{Outcome, Verdict},
 };
-
-/// A packet that TC and XDP agree on so far.
-pub enum Screened {
-    /// Not ours: up, untouched.
-    Foreign,
-    /// Of a live session.
-    Session(Packet<Address4>, table::Entry),
-}
 
 /// What TC decides: it translates and sends packets of sessions to their clients.
 #[inline(always)]
 pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
-    let Screened::Session(packet, entry) = screen(frame, moment)? else { return Ok(Verdict::Pass) };
-    let key = packet.key(Side::Uplink);
-    rejudge(&key, entry, moment)?;
-    // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface) = unsafe { ((*entry).rewrite, (*entry).interface) };
-    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface);
-    table::touch(&key, entry, &packet, frame.segments(), moment);
-    keep_ports(&packet, Side::Uplink, moment);
-    if !needs_kernel {
-        translate::decrement_ttl(frame, &packet).ok_or(Reason::Malformed)?;
+    match kind(frame) {
+        Kind::Ipv4 => {}
+        Kind::Ipv6 => return screen6(frame),
+        Kind::Other => return Ok(Verdict::Pass),
     }
-    translate::rewrite(frame, &packet, Part::Destination, &rewrite).ok_or(Reason::Malformed)?;
-    Ok(if needs_kernel { Verdict::Onward } else { Verdict::Redirect(interface) })
+    let mut packet = parse(frame);
+    recall_ports(&mut packet, Side::Uplink, moment);
+    match session_of(&packet, moment) {
+        Some(entry) => deliver(frame, &packet, entry, moment),
+        None => stranger(frame, &packet, moment).map_or(Ok(Verdict::Pass), |reason| Err(reason.into())),
+    }
 }
 
 /// What XDP decides: it refuses what TC would refuse, and passes the rest up.
 #[inline(always)]
 pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
-    screen(frame, moment).map(|_| Verdict::Pass)
-}
-
-#[inline(always)]
-fn screen<H: Hook>(frame: &H, moment: &Moment) -> Result<Screened, Refusal> {
     match kind(frame) {
         Kind::Ipv4 => {}
         Kind::Ipv6 => return screen6(frame),
-        Kind::Other => return Ok(Screened::Foreign),
+        Kind::Other => return Ok(Verdict::Pass),
     }
     let mut packet = parse(frame);
     recall_ports(&mut packet, Side::Uplink, moment);
-    match packet.fault {
-        None => {
-            if let Some(entry) = table::find(&packet.key(Side::Uplink), moment) {
-                return Ok(Screened::Session(packet, entry));
-            }
-        }
-        Some(Reason::Malformed) => return Err(Reason::Malformed.into()),
-        Some(_) => {}
+    match session_of(&packet, moment) {
+        Some(_) => Ok(Verdict::Pass),
+        None => stranger(frame, &packet, moment).map_or(Ok(Verdict::Pass), |reason| Err(reason.into())),
+    }
+}
+
+#[inline(always)]
+fn session_of(packet: &Packet<Address4>, moment: &Moment) -> Option<table::Entry> {
+    if packet.fault.is_some() {
+        return None;
+    }
+    table::find(&packet.key(Side::Uplink), moment).or_else(|| table::heal(packet, moment))
+}
+
+/// Translates a packet of a session and sends it to its client, unless it needs the kernel.
+#[inline(never)]
+fn deliver<F: Forward>(frame: &mut F, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
+    let key = packet.key(Side::Uplink);
+    rejudge(&key, entry, moment)?;
+    // SAFETY: `entry` is a live map value of plain words.
+    let (rewrite, interface) = unsafe { ((*entry).rewrite, (*entry).interface) };
+    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface);
+    table::touch(&key, entry, packet, frame.segments(), moment);
+    keep_ports(packet, Side::Uplink, moment);
+    if !needs_kernel {
+        translate::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
+    }
+    translate::rewrite(frame, packet, Part::Destination, &rewrite).ok_or(Reason::Malformed)?;
+    Ok(if needs_kernel { Verdict::Onward } else { Verdict::Redirect(interface) })
+}
+
+/// Why a packet without a session is refused: it is malformed, for a client or for a mapping. None: it is not ours.
+#[inline(never)]
+fn stranger<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Option<Reason> {
+    if packet.fault == Some(Reason::Malformed) {
+        return packet.fault;
     }
     if judge::is_client(moment, packet.destination) {
-        return Err(packet.fault.unwrap_or(Reason::Unsolicited).into());
+        return Some(packet.fault.unwrap_or(Reason::Unsolicited));
     }
     let has_ports = packet.fragment != Fragment::Later && matches!(packet.protocol, protocol::TCP | protocol::UDP);
-    if has_ports && ports::is_mapped(&packet.destination_port_key()) && !is_kernels(frame, &packet, moment) {
-        return Err(packet.fault.unwrap_or(Reason::NoSession).into());
+    if has_ports && ports::is_mapped(&packet.destination_port_key()) && !is_kernels(frame, packet, moment) {
+        return Some(packet.fault.unwrap_or(Reason::NoSession));
     }
-    Ok(Screened::Foreign)
+    None
 }
 
 /// True if the kernel awaits it: it answers a packet of the kernel's own NAT, or the gateway itself has a socket for it,
@@ -91,16 +104,16 @@ fn is_kernels<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) ->
 
 /// IPv6 to the LAN is refused until it is supported; the gateway's own passes.
 #[inline(always)]
-fn screen6<H: Hook>(frame: &H) -> Result<Screened, Refusal> {
+fn screen6<H: Hook>(frame: &H) -> Outcome {
     const ADDRESSES: usize = 14 + 8;
     let (Some(source), Some(destination)) = (words(frame, ADDRESSES), words(frame, ADDRESSES + 16)) else {
-        return Ok(Screened::Foreign);
+        return Ok(Verdict::Pass);
     };
     // Multicast (neighbour discovery, router advertisements) is for the gateway.
     if destination[0].to_ne_bytes()[0] != 0xff && way6(frame, &source, &destination) == Way::By(Role::Lan) {
         return Err(Reason::Ipv6Unsupported.into());
     }
-    Ok(Screened::Foreign)
+    Ok(Verdict::Pass)
 }
 
 #[inline(always)]

@@ -115,6 +115,11 @@ fn insert(
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
     if FLOWS.insert(pair, &entry, 0).is_ok() && SWEEP.push(key, 0).is_ok() {
+        // SAFETY: a live map value of plain words.
+        if !FLOWS.get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
+            // Another CPU has ended the session before its pair was there, and given back what it held.
+            let _ = FLOWS.remove(pair);
+        }
         return Inserted::Both;
     }
     let _ = FLOWS.remove(pair);

@@ -4,7 +4,7 @@ use super::{is_stale, lifetime, tcp};
 use crate::{
     abi::{Address4, ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
     atomic,
-    maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
+    maps::{CLIENTS, FLOWS, PORTS, SWEEP, UPLINKS},
     parse::{Packet, protocol},
     pipeline::Moment,
     ports,
@@ -41,6 +41,38 @@ fn is_pair_live(key: &FlowKey<Address4>, rewrite: &Endpoint<Address4>, lifetime:
         Some(pair) => !is_stale(moment.now, unsafe { (*pair).last_seen }, lifetime),
         None => false,
     }
+}
+
+/// The session of a packet from the world whose own direction is missing, though its client's is there: between the two
+/// removals of an ending session, the client can have opened it anew. The missing direction is put back.
+#[inline(always)]
+pub fn heal(packet: &Packet<Address4>, moment: &Moment) -> Option<Entry> {
+    let entry = put_back(packet, moment);
+    if entry.is_null() { None } else { Some(entry) }
+}
+
+/// [`heal`] with a null for none: one register, which the verifier follows through the call.
+#[inline(never)]
+fn put_back(packet: &Packet<Address4>, moment: &Moment) -> Entry {
+    try_put_back(packet, moment).unwrap_or(core::ptr::null_mut())
+}
+
+#[inline(always)]
+fn try_put_back(packet: &Packet<Address4>, moment: &Moment) -> Option<Entry> {
+    let owner = PORTS.get_ptr(packet.destination_port_key())?;
+    // SAFETY: a live map value of plain words.
+    let client = unsafe { (*owner).client };
+    let key = packet.key(Side::Uplink);
+    let pair = find(&key.pair(&client), moment)?;
+    // SAFETY: as above.
+    let mut entry = unsafe { *pair };
+    if entry.rewrite != Endpoint::new(packet.destination, packet.destination_port) {
+        return None;
+    }
+    entry.rewrite = client;
+    (entry.packets, entry.bytes) = (0, 0);
+    FLOWS.insert(key, &entry, 0).ok()?;
+    FLOWS.get_ptr_mut(key)
 }
 
 /// Keeps the way back up to date: a client can move from one LAN interface to another with its sessions.

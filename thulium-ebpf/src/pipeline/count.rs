@@ -51,8 +51,7 @@ fn measure<H: Hook>(frame: &H) -> (Family, u64) {
     let present = frame.length().saturating_sub(LINK) as u64;
     let word = |offset| frame.read::<u16>(LINK + offset).map_or(0, |word| u64::from(u16::from_be(word)));
     let is_ipv6 = frame.read::<u8>(LINK).is_some_and(|first| first >> 4 == 6);
-    let (family, told) =
-        if is_ipv6 { (Family::Ipv6, word(4) + IPV6_HEADER) } else { (Family::Ipv4, word(2)) };
+    let (family, told) = if is_ipv6 { (Family::Ipv6, word(4) + IPV6_HEADER) } else { (Family::Ipv4, word(2)) };
     let is_plausible = told >= 20 && told <= present;
     (family, if is_plausible { told } else { present })
 }

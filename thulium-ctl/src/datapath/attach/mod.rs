@@ -1,0 +1,107 @@
+//! Programs → hooks. Links are pinned; those of an earlier run get the new program in place, so that no packet slips through
+//! between two versions.
+//!
+//! * [`Target`]: an interface of the policy, and the programs that belong there.
+//! * `tcx`, `clsact`: the two ways to attach TC programs.
+//! * `pinned`: what pins tell of an earlier run, and letting go of it.
+//! * `foreign`: other instances. `fresh`: what is undone when a start fails.
+
+mod clsact;
+mod foreign;
+mod fresh;
+mod pinned;
+mod target;
+mod tcx;
+
+use anyhow::{Context, anyhow};
+use aya::{
+    Ebpf,
+    programs::{ProgramError, SchedClassifier},
+};
+
+pub use pinned::{detach_filters, release_others};
+pub use target::Target;
+
+pub(super) use fresh::Fresh;
+pub(super) use pinned::{attachment, pin};
+pub(super) use tcx::take_over;
+
+use super::{kernel, pins::Pins, xdp};
+use crate::{
+    exit::{Exit, Failure},
+    observe::status::{Attachment, Hook},
+    policy::{Policy, TcMode},
+};
+
+/// Looks at what can be known to stand in the way, before anything changes.
+///
+/// # Errors
+/// If an interface has no Ethernet header or is another instance's, or the kernel lacks what the policy asks for.
+pub fn check(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<()> {
+    use_tcx(policy.datapath.tc)?;
+    for target in targets {
+        target.check()?;
+        foreign::refuse(target, pins)?;
+    }
+    Ok(())
+}
+
+/// Attaches the loaded programs to the targets, and takes over what an earlier run of the instance attached. On failure
+/// nothing new stays attached.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
+    let with_tcx = use_tcx(policy.datapath.tc)?;
+    let mut fresh = Fresh::default();
+    let mut attachments = Vec::new();
+    for target in targets {
+        for (program, kind) in target.programs() {
+            let classifier: &mut SchedClassifier =
+                ebpf.program_mut(program).with_context(|| format!("there is no program {program}"))?.try_into()?;
+            let attached = if with_tcx {
+                tcx::attach(classifier, program, *kind, target, pins, &mut fresh)
+            } else {
+                clsact::attach(classifier, program, *kind, target, pins, &mut fresh)
+            };
+            attached.map_err(|error| explain(error, target))?;
+        }
+        let (hook, why) = xdp::attach(ebpf, policy.datapath.xdp, target, pins, &mut fresh)?;
+        attachments.push(Attachment {
+            name: target.name.clone(),
+            role: target.reported_role(),
+            tc: if with_tcx { Hook::Tcx } else { Hook::Clsact },
+            xdp: hook,
+            why,
+        });
+    }
+    fresh.keep();
+    Ok(attachments)
+}
+
+fn use_tcx(mode: TcMode) -> anyhow::Result<bool> {
+    let has = kernel::has_tcx()?;
+    match mode {
+        TcMode::Auto => Ok(has),
+        TcMode::Clsact => Ok(false),
+        TcMode::Tcx if has => Ok(true),
+        TcMode::Tcx => Err(Failure::new(
+            Exit::Kernel,
+            "this kernel has no TCX",
+            "It needs Linux 6.6; write `tc: auto` under `datapath`, and clsact is used.",
+        )
+        .into()),
+    }
+}
+
+fn explain(error: anyhow::Error, target: &Target) -> anyhow::Error {
+    if error.downcast_ref::<ProgramError>().is_some_and(|error| format!("{error:?}").contains("AlreadyExists")) {
+        return anyhow!(Failure::new(
+            Exit::Kernel,
+            format!("{} has a TC filter with our priority that is not ours", target.name),
+            format!("See `tc filter show dev {} ingress` and `… egress`; remove it, then start again.", target.name),
+        ));
+    }
+    let message = format!("the kernel does not attach a program to {}: {error:#}", target.name);
+    anyhow!(Failure::new(Exit::Kernel, message, format!("See whether `ip link show {}` looks right.", target.name)))
+}

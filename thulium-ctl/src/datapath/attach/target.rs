@@ -1,0 +1,83 @@
+//! The interfaces of a policy, and the programs that belong there.
+
+use aya::programs::TcAttachType;
+use nix::net::if_::if_nametoindex;
+use thulium_ebpf::abi::{Interface, Role};
+
+use crate::{
+    datapath::link,
+    exit::{Exit, Failure},
+    observe::status::Role as ReportedRole,
+    policy::Policy,
+};
+
+/// The program at LAN ingress.
+const LAN: &[(&str, TcAttachType)] = &[("lan_ingress", TcAttachType::Ingress)];
+/// The programs at an uplink. The guard first: nothing leaves unjudged while the others follow.
+const UPLINK: &[(&str, TcAttachType)] =
+    &[("uplink_egress", TcAttachType::Egress), ("uplink_ingress", TcAttachType::Ingress)];
+
+/// An interface of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// What it is to the gateway.
+    pub role: Role,
+}
+
+impl Target {
+    /// The interfaces of a policy that are there: uplinks first, so that what the LAN opens meets a complete way out.
+    pub fn present(policy: &Policy) -> Vec<Self> {
+        let uplinks = policy.uplinks.iter().map(|uplink| (&uplink.interface, Role::Uplink));
+        let lan = policy.lan.interfaces.iter().map(|name| (name, Role::Lan));
+        let target = |(name, role): (&String, Role)| {
+            Some(Self { name: name.clone(), index: if_nametoindex(name.as_str()).ok()?, role })
+        };
+        uplinks.chain(lan).filter_map(target).collect()
+    }
+
+    /// Refuses an interface on which the programs would not find the headers they look for.
+    ///
+    /// # Errors
+    /// If its frames have no Ethernet header.
+    pub fn check(&self) -> Result<(), Failure> {
+        if link::has_ethernet_header(&self.name) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Policy,
+            format!("not supported yet: {} has no Ethernet header (PPPoE, WireGuard, tun)", self.name),
+            "Name an Ethernet interface, a bridge or a bond.",
+        ))
+    }
+
+    /// The interface of an entry of the pinned maps; `None` if it is no interface of the policy any more.
+    pub fn from_entry(index: u32, interface: &Interface) -> Option<Self> {
+        let role = match interface.role {
+            role if role == Role::Lan as u32 => Role::Lan,
+            role if role == Role::Uplink as u32 => Role::Uplink,
+            _ => return None,
+        };
+        let end = interface.name.iter().position(|byte| *byte == 0).unwrap_or(interface.name.len());
+        Some(Self { name: String::from_utf8_lossy(&interface.name[..end]).into_owned(), index, role })
+    }
+
+    /// The TC programs that belong there, in the order in which they are attached.
+    pub(super) const fn programs(&self) -> &'static [(&'static str, TcAttachType)] {
+        match self.role {
+            Role::Lan => LAN,
+            Role::Uplink => UPLINK,
+        }
+    }
+
+    /// Its role in reports.
+    pub(super) const fn reported_role(&self) -> ReportedRole {
+        match self.role {
+            Role::Lan => ReportedRole::Lan,
+            Role::Uplink => ReportedRole::Uplink,
+        }
+    }
+}

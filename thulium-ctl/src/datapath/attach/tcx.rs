@@ -1,0 +1,52 @@
+//! TCX: links, which are pinned.
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use aya::programs::{
+    LinkOrder, SchedClassifier, TcAttachType,
+    links::{FdLink, PinnedLink},
+    tc::{SchedClassifierLink, TcAttachOptions},
+};
+
+use super::{Fresh, Target, pinned::pin};
+use crate::datapath::pins::Pins;
+
+/// Attaches a program first of all, or puts it in the place of an earlier run's.
+pub(super) fn attach(
+    program: &mut SchedClassifier,
+    name: &str,
+    kind: TcAttachType,
+    target: &Target,
+    pins: &Pins,
+    fresh: &mut Fresh,
+) -> anyhow::Result<()> {
+    let path = pin(pins, "tcx", name, target.index);
+    if let Some(link) = take_over(&path) {
+        let link: SchedClassifierLink = link.try_into()?;
+        if let Ok(id) = program.attach_to_link(link) {
+            // The pin still stands for the link; only our descriptor of it goes.
+            drop(FdLink::try_from(program.take_link(id)?)?);
+            return Ok(());
+        }
+        // The link's interface is gone, and this one has its index now.
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = program.attach_with_options(&target.name, kind, order)?;
+    let link = FdLink::try_from(program.take_link(id)?)?;
+    link.pin(&path).with_context(|| format!("cannot pin {}", path.display()))?;
+    fresh.pins.push(path);
+    Ok(())
+}
+
+/// The link of an earlier run.
+pub(in crate::datapath) fn take_over(path: &Path) -> Option<FdLink> {
+    PinnedLink::from_pin(path).ok().map(FdLink::from)
+}
+
+/// True if a program of this name is attached there. A kernel without TCX has none.
+pub(super) fn is_attached(interface: &str, program: &str, kind: TcAttachType) -> bool {
+    SchedClassifier::query_tcx(interface, kind)
+        .is_ok_and(|(_, attached)| attached.iter().any(|info| info.name_as_str() == Some(program)))
+}

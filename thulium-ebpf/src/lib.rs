@@ -10,6 +10,7 @@
 //! * [`translate`]: the rewrite.
 //! * `route`: where to (BPF only).
 //! * [`verdict`]: what the pipeline decided; `count` is its one way into the counters.
+//! * `moment`: the time and the generation that a packet sees (BPF only).
 //! * `pipeline`: these steps in order, one function a hook (BPF only); `maps`: all state (BPF only).
 //!
 //! What takes values is compiled everywhere and tested on the host; what needs maps and helpers exists on the BPF target.
@@ -33,6 +34,8 @@ pub mod atomic;
 pub mod constants;
 #[cfg(target_arch = "bpf")]
 pub mod maps;
+#[cfg(target_arch = "bpf")]
+pub mod moment;
 #[cfg(target_arch = "bpf")]
 pub mod pipeline;
 #[cfg(target_arch = "bpf")]

@@ -21,9 +21,9 @@ mod programs {
     use thulium_ebpf::{
         abi::Direction,
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
-        frame::{TcFrame, XdpFrame},
+        frame::{Hook as _, TcFrame, XdpFrame},
+        moment::Moment,
         pipeline::{
-            Hook as _, Moment,
             count::{self, Fate},
             guard, lan, uplink,
         },

@@ -9,8 +9,8 @@ use aya_ebpf::{
 
 use crate::{
     abi::{Address4, Role},
+    frame::Hook,
     maps::INTERFACES,
-    pipeline::Hook,
 };
 
 const AF_INET: u8 = 2;

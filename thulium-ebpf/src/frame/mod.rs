@@ -3,12 +3,16 @@
 #[cfg(not(target_arch = "bpf"))]
 mod bytes;
 #[cfg(target_arch = "bpf")]
+mod hook;
+#[cfg(target_arch = "bpf")]
 mod tc;
 #[cfg(target_arch = "bpf")]
 mod xdp;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use bytes::Bytes;
+#[cfg(target_arch = "bpf")]
+pub use hook::{Forward, Hook};
 #[cfg(target_arch = "bpf")]
 pub use tc::TcFrame;
 #[cfg(target_arch = "bpf")]

@@ -9,11 +9,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use super::{Edit, Frame, Plain, TransportChecksum};
-use crate::{
-    abi::{Address4, Port},
-    pipeline::{Forward, Hook},
-};
+use super::{Edit, Forward, Frame, Hook, Plain, TransportChecksum};
+use crate::abi::{Address4, Port};
 
 /// Bytes that must be in the linear area: Ethernet, the longest IPv4 header, a TCP header.
 const HEADERS: u32 = 14 + 60 + 20;

@@ -2,8 +2,7 @@
 
 use aya_ebpf::{EbpfContext as _, cty::c_void, programs::XdpContext};
 
-use super::{Frame, Plain};
-use crate::pipeline::Hook;
+use super::{Frame, Hook, Plain};
 
 /// A frame as the driver received it.
 pub struct XdpFrame(XdpContext);

@@ -6,8 +6,8 @@ use super::{first, flows_to};
 use crate::{
     abi::{Address4, ClientPrefix, GENERATIONS, Port, PortPrefix, Reason, RemotePrefix},
     maps::{CLIENT_PREFIXES, FLOW_TABLES, PORT_PREFIXES, REMOTES},
+    moment::Moment,
     parse::Packet,
-    pipeline::Moment,
     verdict::Refusal,
 };
 

@@ -2,10 +2,11 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 
-use super::{Hook, Moment};
 use crate::{
     abi::{Counter, Direction, DropKey, Family, Verdict},
+    frame::Hook,
     maps::DROPS,
+    moment::Moment,
     verdict::Refusal,
 };
 

@@ -1,7 +1,7 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{Moment, keep_ports, recall_ports, rejudge};
+use super::{keep_ports, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
@@ -9,6 +9,7 @@ use crate::{
     frame::TcFrame,
     judge,
     maps::{FOREIGN, UPLINKS},
+    moment::Moment,
     parse::{Fragment, Kind, Packet, kind, parse, protocol},
     route::role_of,
     session::{self, table},

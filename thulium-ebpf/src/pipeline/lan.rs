@@ -1,10 +1,12 @@
 //! LAN ingress: what clients send. Admitted traffic leaves from here; everything else reaches the kernel untouched.
 
-use super::{Forward, Hook, Moment, keep_ports, recall_ports, rejudge};
+use super::{keep_ports, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Reason, Role, Side},
+    frame::{Forward, Hook},
     judge,
     maps::UPLINKS,
+    moment::Moment,
     parse::{Kind, Packet, kind, parse},
     route::{Way, way4},
     session::{self, table},

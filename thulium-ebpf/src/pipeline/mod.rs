@@ -10,54 +10,15 @@ pub mod guard;
 pub mod lan;
 pub mod uplink;
 
-use aya_ebpf::{cty::c_void, helpers::generated::bpf_ktime_get_ns};
-
 use crate::{
-    abi::{Address4, FlowKey, FragmentPorts, GENERATIONS, Reason, Settings, Side},
-    frame::{Edit, Frame},
+    abi::{Address4, FlowKey, FragmentPorts, Reason, Side},
     judge,
-    maps::{FRAGMENTS, GENERATION, SETTINGS},
+    maps::FRAGMENTS,
+    moment::Moment,
     parse::{Fragment, Packet},
     session::{self, table::Entry},
     verdict::Refusal,
 };
-
-/// A frame at a hook of the kernel.
-pub trait Hook: Frame {
-    /// The program's context, for helpers.
-    fn context(&self) -> *mut c_void;
-
-    /// Index of the interface it is at.
-    fn interface(&self) -> u32;
-}
-
-/// A frame at a hook that can send it on.
-pub trait Forward: Hook + Edit {
-    /// True if it, or a segment of it, does not fit out of the interface.
-    fn exceeds_mtu(&self, interface: u32) -> bool;
-}
-
-/// What holds while a packet is on its way: it sees one generation of the policy and one point in time.
-#[derive(Clone, Copy)]
-pub struct Moment {
-    /// `CLOCK_MONOTONIC`, nanoseconds.
-    pub now: u64,
-    /// The generation in force.
-    pub generation: u32,
-    /// Its settings.
-    pub settings: &'static Settings,
-}
-
-impl Moment {
-    /// Now. None cannot happen: both maps are arrays.
-    #[inline(always)]
-    pub fn read() -> Option<Self> {
-        let generation = *GENERATION.get(0)?;
-        let settings = SETTINGS.get(generation % GENERATIONS)?;
-        // SAFETY: no arguments, no failure.
-        Some(Self { now: unsafe { bpf_ktime_get_ns() }, generation, settings })
-    }
-}
 
 /// Gives a later fragment the ports of its first one.
 #[inline(always)]

@@ -1,12 +1,13 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{Forward, Hook, Moment, keep_ports, recall_ports, rejudge};
+use super::{keep_ports, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Endpoint, Reason, Role, Side},
-    frame::Frame,
+    frame::{Forward, Frame, Hook},
     judge,
     maps::FOREIGN,
+    moment::Moment,
     parse::{Fragment, Kind, Packet, kind, parse, protocol},
     ports,
     route::{Way, way6},

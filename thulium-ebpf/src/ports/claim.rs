@@ -12,9 +12,10 @@ use super::{PROBES, candidate, may_keep};
 use crate::{
     abi::{Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
     atomic,
+    frame::Hook,
     maps::{MAPPINGS, PORTS, UPLINKS},
+    moment::Moment,
     parse::{Packet, protocol},
-    pipeline::{Hook, Moment},
 };
 
 /// `EEXIST`, as the map helpers return it.

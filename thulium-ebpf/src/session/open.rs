@@ -9,10 +9,11 @@ use super::{
 use crate::{
     abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
     atomic,
+    frame::Hook,
     judge::Admission,
     maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
+    moment::Moment,
     parse::{Packet, protocol},
-    pipeline::{Hook, Moment},
     ports,
 };
 

@@ -5,8 +5,8 @@ use crate::{
     abi::{Address4, ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
     atomic,
     maps::{CLIENTS, FLOWS, PORTS, SWEEP, UPLINKS},
+    moment::Moment,
     parse::{Packet, protocol},
-    pipeline::Moment,
     ports,
 };
 

@@ -1,0 +1,30 @@
+//! The point in time and the generation of the policy that a packet sees.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+
+use crate::{
+    abi::{GENERATIONS, Settings},
+    maps::{GENERATION, SETTINGS},
+};
+
+/// What holds while a packet is on its way: it sees one generation of the policy and one point in time.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub now: u64,
+    /// The generation in force.
+    pub generation: u32,
+    /// Its settings.
+    pub settings: &'static Settings,
+}
+
+impl Moment {
+    /// Now. None cannot happen: both maps are arrays.
+    #[inline(always)]
+    pub fn read() -> Option<Self> {
+        let generation = *GENERATION.get(0)?;
+        let settings = SETTINGS.get(generation % GENERATIONS)?;
+        // SAFETY: no arguments, no failure.
+        Some(Self { now: unsafe { bpf_ktime_get_ns() }, generation, settings })
+    }
+}

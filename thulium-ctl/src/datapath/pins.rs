@@ -80,6 +80,11 @@ impl Pins {
         })
     }
 
+    /// The pins of links of this layout.
+    pub fn own_links(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.links()).into_iter().flatten().flatten().map(|link| link.path()).collect()
+    }
+
     /// The pins of links, those of other layouts too.
     pub fn links_of_all_layouts(&self) -> Vec<PathBuf> {
         let layouts = fs::read_dir(self.instance_directory()).into_iter().flatten().flatten();

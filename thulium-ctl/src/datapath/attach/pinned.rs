@@ -1,9 +1,10 @@
-//! Pins, and what their names tell: `<hook>-<program>-<interface index>`. Interface names may have dots, which bpffs does not
-//! take.
+//! Pins, and what their names tell: `<hook>-<program>-<interface index>-<network namespace>`. Interface names may have dots,
+//! which bpffs does not take; the same index stands for another interface in each network namespace.
 
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -19,26 +20,35 @@ use crate::{
     policy::Policy,
 };
 
-/// The pin of a program at a hook of an interface.
+/// The pin of a program at a hook of an interface of this network namespace.
 pub(in crate::datapath) fn pin(pins: &Pins, hook: &str, program: &str, index: u32) -> PathBuf {
-    pins.links().join(format!("{hook}-{program}-{index}"))
+    pins.links().join(format!("{hook}-{program}-{index}-{}", namespace()))
 }
 
-/// How an interface is attached, by its pins; `None` if it is no interface of the policy any more.
+/// The inode of this network namespace; 0 if it cannot be told.
+fn namespace() -> u64 {
+    fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino())
+}
+
+/// How an interface is attached; `None` if it is no interface of the policy any more. From another network namespace only its
+/// pins tell.
 pub(in crate::datapath) fn attachment(pins: &Pins, index: u32, interface: &Interface) -> Option<Attachment> {
     let target = Target::from_entry(index, interface)?;
-    let is_there = if_nametoindex(target.name.as_str()).is_ok_and(|present| present == index);
-    let all = |hook: &str| target.programs().iter().all(|(program, _)| pin(pins, hook, program, index).exists());
-    let by_tcx =
-        all("tcx") && target.programs().iter().all(|(program, kind)| tcx::is_attached(&target.name, program, *kind));
-    let tc = match (is_there, by_tcx, all("clsact")) {
-        (true, true, _) => Hook::Tcx,
-        (true, _, true) => Hook::Clsact,
+    let pinned: Vec<Pinned> = pins.own_links().iter().filter_map(|path| Pinned::parse(path)).collect();
+    let pinned: Vec<&Pinned> = pinned.iter().filter(|one| one.index == index).collect();
+    let is_here = pinned.iter().any(|one| one.namespace == namespace());
+    let is_gone = is_here && if_nametoindex(target.name.as_str()) != Ok(index);
+    let is_pinned = |hook: &str, program: &str| pinned.iter().any(|one| one.hook == hook && one.program == program);
+    let all = |hook: &str| target.programs().iter().all(|(program, _)| is_pinned(hook, program));
+    let lives = |(program, kind): &(&str, _)| tcx::is_attached(&target.name, program, *kind);
+    let by_tcx = all("tcx") && (!is_here || target.programs().iter().all(lives));
+    let tc = match (is_gone, by_tcx, all("clsact")) {
+        (false, true, _) => Hook::Tcx,
+        (false, _, true) => Hook::Clsact,
         _ => Hook::None,
     };
-    let xdp =
-        if is_there && pin(pins, "xdp", xdp::program(target.role), index).exists() { Hook::Native } else { Hook::None };
-    let why = if is_there { String::new() } else { format!("{} is gone", target.name) };
+    let xdp = if !is_gone && is_pinned("xdp", xdp::program(target.role)) { Hook::Native } else { Hook::None };
+    let why = if is_gone { format!("{} is gone", target.name) } else { String::new() };
     Some(Attachment { name: target.name.clone(), role: target.reported_role(), tc, xdp, why })
 }
 
@@ -63,9 +73,7 @@ pub fn detach_filters(pins: &Pins) -> anyhow::Result<()> {
 /// If the kernel refuses.
 pub fn release_others(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<()> {
     let tcx = use_tcx(policy.datapath.tc)?;
-    let links = pins.links();
-    for entry in fs::read_dir(&links).with_context(|| format!("cannot read {}", links.display()))?.flatten() {
-        let path = entry.path();
+    for path in pins.own_links() {
         let Some(pinned) = Pinned::parse(&path) else { continue };
         let wanted = targets.iter().any(|target| pinned.is_of(target));
         let by_this_hook = pinned.hook == "xdp" || (pinned.hook == "tcx") == tcx;
@@ -78,28 +86,32 @@ pub fn release_others(policy: &Policy, targets: &[Target], pins: &Pins) -> anyho
 }
 
 /// What the name of a pin says.
-struct Pinned {
+pub(super) struct Pinned {
     hook: String,
     program: String,
     index: u32,
+    namespace: u64,
 }
 
 impl Pinned {
-    fn parse(path: &Path) -> Option<Self> {
+    pub(super) fn parse(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        let mut parts = name.splitn(3, '-');
-        let (hook, program, index) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { hook: hook.to_owned(), program: program.to_owned(), index: index.parse().ok()? })
+        let mut parts = name.split('-');
+        let (hook, program) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+        let (index, namespace) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { hook, program, index, namespace })
     }
 
-    fn is_of(&self, target: &Target) -> bool {
+    /// True if it is of a program that belongs to this interface.
+    pub(super) fn is_of(&self, target: &Target) -> bool {
         let programs = target.programs().iter().map(|(program, _)| *program);
-        self.index == target.index && programs.chain([xdp::program(target.role)]).any(|program| program == self.program)
+        let is_there = self.index == target.index && self.namespace == namespace();
+        is_there && programs.chain([xdp::program(target.role)]).any(|program| program == self.program)
     }
 
     /// Takes the filter off that this pin tells of; links detach when their pins are removed.
     fn detach_filter(&self) -> anyhow::Result<()> {
-        if self.hook != "clsact" {
+        if self.hook != "clsact" || self.namespace != namespace() {
             return Ok(());
         }
         let kind = if self.program.ends_with("egress") { TcAttachType::Egress } else { TcAttachType::Ingress };

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::fd::IntoRawFd,
     path::{Path, PathBuf},
 };
 
@@ -13,9 +14,10 @@ use crate::exit::{Exit, Failure};
 
 /// `BPF_FS_MAGIC` of `linux/magic.h`.
 const BPF_FS: FsType = FsType(0xcafe_4a11);
-/// Where distributions mount it; the second is how it is reached from a mount namespace that hides it, as `ip netns exec`
-/// makes one.
-const USUAL: [&str; 2] = ["/sys/fs/bpf", "/proc/1/root/sys/fs/bpf"];
+/// Where distributions mount it.
+const USUAL: &str = "/sys/fs/bpf";
+/// Ancestors that are asked for theirs.
+const ANCESTORS: usize = 16;
 
 /// The pins of an instance.
 #[derive(Clone, Debug)]
@@ -33,14 +35,17 @@ impl Pins {
     pub fn of(instance: &str, bpffs: Option<&Path>) -> Result<Self, Failure> {
         let found = match bpffs {
             Some(path) => Some(path).filter(|path| is_bpffs(path)).map(Path::to_path_buf),
-            None => USUAL.iter().map(PathBuf::from).find(|path| is_bpffs(path)),
+            None => Some(PathBuf::from(USUAL)).filter(|path| is_bpffs(path)).or_else(hidden_bpffs),
         };
         let Some(bpffs) = found else {
-            let place = bpffs.unwrap_or(Path::new(USUAL[0])).display().to_string();
+            let place = bpffs.unwrap_or(Path::new(USUAL)).display().to_string();
             return Err(Failure::new(
                 Exit::Kernel,
                 format!("there is no BPF file system at {place}: maps and links could not outlive the daemon"),
-                format!("Mount it: mount -t bpf bpf {place}"),
+                format!(
+                    "Mount it: mount -t bpf bpf {place}\n\
+                     Where it is mounted elsewhere, or hidden as by `ip netns exec`, name it with `--bpffs`."
+                ),
             ));
         };
         Ok(Self { root: bpffs.join("thulium"), instance: instance.to_owned() })
@@ -156,6 +161,24 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
     fs::remove_dir(directory)
 }
 
+/// `ip netns exec` gives its command a mount namespace in which another `/sys` hides the BPF file system: it is still there for
+/// the process that called it. A descriptor keeps hold of it when that process is gone.
+fn hidden_bpffs() -> Option<PathBuf> {
+    let ancestors = std::iter::successors(Some(std::process::id()), |process| parent(*process));
+    let theirs = ancestors.skip(1).take(ANCESTORS).map(|process| PathBuf::from(format!("/proc/{process}/root{USUAL}")));
+    let found = theirs.into_iter().find(|path| is_bpffs(path))?;
+    let directory = fs::File::open(found).ok()?;
+    // Held until this process ends.
+    Some(PathBuf::from(format!("/proc/self/fd/{}", directory.into_raw_fd())))
+}
+
+/// The parent of a process; `None` at the end of the line.
+fn parent(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok().filter(|parent| *parent > 0)
+}
+
 fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS)
 }
@@ -163,6 +186,12 @@ fn is_bpffs(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_of_ancestors_begins_with_the_parent() {
+        assert_eq!(parent(std::process::id()), Some(std::os::unix::process::parent_id()));
+        assert_eq!(parent(u32::MAX), None);
+    }
 
     #[test]
     fn a_folder_that_is_no_bpffs_is_an_error_with_the_remedy() {

@@ -2,7 +2,7 @@
 
 use aya_ebpf::cty::c_void;
 
-use super::{Edit, Frame};
+use super::{Edit, Frame, Plain};
 
 /// A frame at a hook of the kernel.
 pub trait Hook: Frame {
@@ -17,4 +17,19 @@ pub trait Hook: Frame {
 pub trait Forward: Hook + Edit {
     /// True if it, or a segment of it, does not fit out of the interface.
     fn exceeds_mtu(&self, interface: u32) -> bool;
+}
+
+/// A copy of the `T` at `offset` behind the first of `bounds`, if it ends before the second.
+///
+/// # Safety
+///
+/// What is between the bounds (the packet's `data` and `data_end`) can be read.
+#[inline(always)]
+pub(super) unsafe fn read_within<T: Plain>((start, end): (usize, usize), offset: usize) -> Option<T> {
+    let start = start + offset;
+    if start + size_of::<T>() > end {
+        return None;
+    }
+    // SAFETY: the caller's, and any bytes are a T.
+    Some(unsafe { (start as *const T).read_unaligned() })
 }

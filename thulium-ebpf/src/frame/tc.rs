@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use super::{Edit, Forward, Frame, Hook, Plain, TransportChecksum};
+use super::{Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
 use crate::abi::{Address4, Port};
 
 /// Bytes that must be in the linear area: Ethernet, the longest IPv4 header, a TCP header.
@@ -104,13 +104,8 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
-        let (start, end) = self.bounds();
-        let start = start + offset;
-        if start + size_of::<T>() > end {
-            return None;
-        }
-        // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.
-        Some(unsafe { (start as *const T).read_unaligned() })
+        // SAFETY: the bounds are the packet's.
+        unsafe { read_within(self.bounds(), offset) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{EbpfContext as _, cty::c_void, programs::XdpContext};
 
-use super::{Frame, Hook, Plain};
+use super::{Frame, Hook, Plain, hook::read_within};
 
 /// A frame as the driver received it.
 pub struct XdpFrame(XdpContext);
@@ -51,13 +51,8 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
-        let (start, end) = self.bounds();
-        let start = start + offset;
-        if start + size_of::<T>() > end {
-            return None;
-        }
-        // SAFETY: the bytes up to `data_end` are the packet's, and any bytes are a T.
-        Some(unsafe { (start as *const T).read_unaligned() })
+        // SAFETY: the bounds are the packet's.
+        unsafe { read_within(self.bounds(), offset) }
     }
 }
 

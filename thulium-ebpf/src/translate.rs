@@ -51,3 +51,81 @@ pub fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Address4>) -> Optio
     let new = u16::from_be_bytes([packet.ttl - 1, packet.protocol]).to_be();
     frame.replace_header_word(network + TTL_WORD, network + HEADER_SUM, old, new)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        abi::Port,
+        checksum::fold,
+        frame::{Bytes, Frame},
+        parse::{parse, protocol, tests as craft},
+    };
+
+    /// The UDP checksum that a frame of [`craft::ipv4`] should have, computed whole (RFC 768).
+    fn whole_checksum(frame: &[u8]) -> u16 {
+        let (header, datagram) = frame[14..].split_at(20);
+        let pseudo = [&header[12..20], &[0, protocol::UDP], &datagram[4..6]].concat();
+        let mut bytes = [pseudo.as_slice(), &datagram[..6], &[0, 0], &datagram[8..]].concat();
+        bytes.resize(bytes.len().next_multiple_of(2), 0);
+        let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+        match !fold(words.sum()) {
+            0 => 0xffff,
+            sum => sum,
+        }
+    }
+
+    fn checksum(frame: &Bytes) -> u16 {
+        u16::from_be(frame.read(14 + 20 + 6).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewrite_changes_one_endpoint_and_its_checksums(
+            payload in prop::collection::vec(any::<u8>(), 0..60), address in any::<[u8; 4]>(), port in 1_u16..,
+            part in prop_oneof![Just(Part::Source), Just(Part::Destination)]
+        ) {
+            let mut before = craft::ipv4(protocol::UDP, 0, &craft::udp(&payload));
+            let sum = whole_checksum(&before);
+            before[40..42].copy_from_slice(&sum.to_be_bytes());
+            let mut frame = Bytes(before.clone());
+            let packet = parse(&frame);
+            let to = Endpoint::new(Address4::new(address), Port::new(port));
+            rewrite(&mut frame, &packet, part, &to).unwrap();
+            let after = parse(&frame);
+            prop_assert_eq!(after.fault, None, "the header's checksum holds");
+            prop_assert_eq!(checksum(&frame), whole_checksum(&frame.0));
+            let (rewritten, kept) = match part {
+                Part::Source => ((after.source, after.source_port), (after.destination, after.destination_port)),
+                Part::Destination => ((after.destination, after.destination_port), (after.source, after.source_port)),
+            };
+            prop_assert_eq!(rewritten, (to.address, to.port));
+            let was = match part {
+                Part::Source => (packet.destination, packet.destination_port),
+                Part::Destination => (packet.source, packet.source_port),
+            };
+            prop_assert_eq!(kept, was);
+            prop_assert_eq!(&frame.0[42..], &before[42..], "the payload");
+        }
+
+        #[test]
+        fn a_hop_is_taken_off_and_the_header_stays_valid(payload in prop::collection::vec(any::<u8>(), 0..20)) {
+            let mut frame = Bytes(craft::ipv4(protocol::UDP, 0, &craft::udp(&payload)));
+            let packet = parse(&frame);
+            decrement_ttl(&mut frame, &packet).unwrap();
+            let after = parse(&frame);
+            prop_assert_eq!((after.fault, after.ttl), (None, 63));
+        }
+    }
+
+    #[test]
+    fn no_udp_checksum_stays_none() {
+        let mut frame = Bytes(craft::ipv4(protocol::UDP, 0, &craft::udp(b"speech")));
+        let packet = parse(&frame);
+        let to = Endpoint::new(Address4::new([198, 51, 100, 1]), Port::new(40000));
+        rewrite(&mut frame, &packet, Part::Source, &to).unwrap();
+        assert_eq!(checksum(&frame), 0);
+    }
+}

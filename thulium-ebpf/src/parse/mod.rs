@@ -196,3 +196,6 @@ pub fn parse<F: Frame>(frame: &F) -> Packet<Address4> {
     ipv4::parse(frame, &mut packet);
     packet
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

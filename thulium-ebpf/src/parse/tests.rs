@@ -1,0 +1,98 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{checksum::fold, frame::Bytes};
+
+/// An Ethernet frame with an IPv4 header in front of `behind`; its checksum is right.
+pub(crate) fn ipv4(protocol: u8, fragment: u16, behind: &[u8]) -> Vec<u8> {
+    let length = (20 + behind.len()) as u16;
+    let mut header = vec![0x45, 0];
+    header.extend(length.to_be_bytes());
+    header.extend([0x54, 0x68]);
+    header.extend(fragment.to_be_bytes());
+    header.extend([64, protocol, 0, 0, 192, 168, 20, 10, 203, 0, 113, 10]);
+    let sum = !fold(header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum());
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
+    frame.extend(header);
+    frame.extend(behind);
+    frame
+}
+
+/// A UDP datagram from port 5060 to port 15060.
+pub(crate) fn udp(payload: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0x13, 0xc4, 0x3a, 0xd4];
+    datagram.extend((8 + payload.len() as u16).to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(payload);
+    datagram
+}
+
+fn parsed(frame: Vec<u8>) -> Packet<Address4> {
+    parse(&Bytes(frame))
+}
+
+#[test]
+fn a_datagram_is_read() {
+    let packet = parsed(ipv4(protocol::UDP, 0, &udp(b"INVITE")));
+    assert_eq!(packet.fault, None);
+    assert_eq!(packet.source, Address4::new([192, 168, 20, 10]));
+    assert_eq!(packet.destination, Address4::new([203, 0, 113, 10]));
+    assert_eq!((packet.source_port.number(), packet.destination_port.number()), (5060, 15060));
+    assert_eq!((packet.length, packet.ttl, packet.fragment), (34, 64, Fragment::Whole));
+}
+
+#[test]
+fn a_segment_is_read_with_its_control_bits() {
+    let mut segment =
+        vec![0xc3, 0x50, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, tcp_flags::SYN, 0xff, 0xff, 0, 0, 0, 0];
+    let packet = parsed(ipv4(protocol::TCP, 0, &segment));
+    assert_eq!((packet.fault, packet.tcp_flags), (None, tcp_flags::SYN));
+    assert!(packet.is_opening_syn());
+    segment[13] = tcp_flags::SYN | tcp_flags::ACK;
+    assert!(!parsed(ipv4(protocol::TCP, 0, &segment)).is_opening_syn());
+}
+
+#[test]
+fn the_place_in_a_datagram_is_told() {
+    assert_eq!(parsed(ipv4(protocol::UDP, 0x2000, &udp(b""))).fragment, Fragment::First);
+    let later = parsed(ipv4(protocol::UDP, 185, b"more of it"));
+    assert_eq!((later.fragment, later.fault, later.source_port.number()), (Fragment::Later, None, 0));
+}
+
+#[test]
+fn other_ether_types_are_told_apart() {
+    let mut frame = Bytes(ipv4(protocol::UDP, 0, &udp(b"")));
+    assert_eq!(kind(&frame), Kind::Ipv4);
+    frame.0[12..14].copy_from_slice(&[0x86, 0xdd]);
+    assert_eq!(kind(&frame), Kind::Ipv6);
+    frame.0[12..14].copy_from_slice(&[0x81, 0x00]);
+    assert_eq!(kind(&frame), Kind::Other);
+    assert_eq!(kind(&Bytes(vec![0; 13])), Kind::Other);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_parsed_and_lie_within_the_frame(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
+        let frame = Bytes(bytes);
+        let packet = parse(&frame);
+        if packet.fault.is_none() {
+            prop_assert!(frame.length() >= 14 + packet.length as usize);
+            prop_assert!(usize::from(packet.transport) <= 14 + packet.length as usize);
+        }
+    }
+
+    #[test]
+    fn a_datagram_that_is_cut_short_is_malformed(payload in prop::collection::vec(any::<u8>(), 0..40), cut in 1_usize..60) {
+        let mut frame = ipv4(protocol::UDP, 0, &udp(&payload));
+        frame.truncate(frame.len().saturating_sub(cut).max(14));
+        prop_assert_eq!(parsed(frame).fault, Some(Reason::Malformed));
+    }
+
+    #[test]
+    fn a_bit_that_flips_in_the_header_is_found(bit in 0_usize..160) {
+        let mut frame = ipv4(protocol::UDP, 0, &udp(b"INVITE"));
+        frame[14 + bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(parsed(frame).fault.is_some());
+    }
+}

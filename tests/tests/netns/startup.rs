@@ -58,6 +58,30 @@ fn without_a_bpf_file_system() -> Result<()> {
 }
 
 #[test]
+fn within_ip_netns_exec_which_hides_the_bpf_file_system() -> Result<()> {
+    let lab = Lab::new()?;
+    let policy = lab.dir().join("policy.yaml");
+    fs::write(&policy, POLICY)?;
+    let ctl = format!("ip netns exec {} {}", lab.gw.name(), thulium_ctl()?.display());
+    // In a mount namespace of its own the usual place is free for this test.
+    let script = format!(
+        "mount -t bpf bpf /sys/fs/bpf
+         timeout --preserve-status --signal=TERM 3 {ctl} run --policy {}
+         {ctl} status
+         {ctl} down",
+        policy.display()
+    );
+    let mut shell = std::process::Command::new("unshare");
+    let shell = shell.args(["--mount", "sh", "-c", &script]).env("THULIUM_INSTANCE", lab.id());
+    let output = shell.env_remove("THULIUM_BPFFS").output().context("starting unshare")?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    for expected in ["ready: instance", "ATTACHED, but no daemon serves it", "is off: nothing is attached"] {
+        assert!(said.contains(expected), "it does not say {expected:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn without_root() -> Result<()> {
     let lab = Lab::new()?;
     // A copy that anybody may run, wherever the build is.

@@ -62,6 +62,7 @@ impl Daemon {
         let served = endpoint.serve(answer);
         tokio::pin!(served);
         let mut changes = uplinks::changes()?;
+        let mut seen = ground.clone();
         let mut look = interval(LOOK);
         let mut sweeping = interval(sweep::INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,16 +84,19 @@ impl Daemon {
                 Some(()) = changes.next() => look.reset_immediately(),
                 _ = look.tick() => {
                     let Ok(present) = Ground::read(&policy, ground.as_present()) else { continue };
-                    if present != ground {
+                    if present != seen {
                         say(&format!("the interfaces changed: {}", describe(&present)));
+                        seen = present.clone();
+                    }
+                    if present != ground {
                         let done = in_force.follow(&setup, &policy, &ground, &present);
-                        let done_is_ok = done.is_ok();
+                        // What could not be taken up is tried again at the next look.
+                        let is_taken_up = done.is_ok();
                         report(&facts, "the change of the interfaces", done).await;
                         let mut facts = facts.lock().await;
                         facts.ground = present.warnings();
                         facts.daemon.interfaces.clone_from(&in_force.attachments);
-                        if done_is_ok {
-                            // Otherwise it is tried again.
+                        if is_taken_up {
                             ground = present;
                         }
                     }

@@ -63,6 +63,11 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
     let gateway = lab.start(POLICY)?;
     let _servers = Echo::new(&lab.internet, &[MEDIA, (UNRELATED, 53).into()])?;
     lab.gw.ip("link del lan0")?;
+    eventually("status says what is gone", || {
+        let status = gateway.ctl("status")?;
+        ensure!(status.out.contains("the interface lan0 of the policy is gone"), "{}", status.out);
+        Ok(())
+    })?;
     lab.gw.ip(&format!("link add lan0 type veth peer name eth0 netns {}", lab.lan.name()))?;
     lab.gw.ip(&format!("address add {LAN_GATEWAY}/24 dev lan0"))?;
     lab.gw.ip("link set lan0 up")?;
@@ -71,9 +76,13 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
     lab.lan.ip(&format!("route replace default via {LAN_GATEWAY}"))?;
     eventually("the new interface is attached", || {
         let status = gateway.ctl("status")?;
-        ensure!(status.code == 0 && status.out.contains("ENFORCING"), "{}", status.out);
+        let is_back = !status.out.contains("is gone") && status.out.contains("lan0 (LAN): TC tcx");
+        ensure!(status.code == 0 && is_back, "{}", status.out);
         Ok(())
     })?;
+    let left = std::fs::read_dir(lab.bpffs().join("thulium").join(lab.id()))?.flatten().map(|layout| layout.path());
+    let links = left.flat_map(|layout| std::fs::read_dir(layout.join("links"))).flatten().count();
+    assert_eq!(links, 3, "the pin of the interface that is gone went with it");
     ask(&lab.lan.udp((CLIENT, 0))?, MEDIA, b"admitted again")?;
     lab.lan.udp((CLIENT, 0))?.send_to(b"refused again", (UNRELATED, 53))?;
     gateway.expect_refused(&["no-flow out wan0: 1"])

@@ -83,7 +83,14 @@ impl Daemon {
                 }
                 Some(()) = changes.next() => look.reset_immediately(),
                 _ = look.tick() => {
-                    let Ok(present) = Ground::read(&policy, ground.as_present()) else { continue };
+                    let present = match Ground::read(&policy, ground.as_present()) {
+                        Ok(present) => present,
+                        Err(error) => {
+                            report(&facts, "the state of the interfaces", Err(error)).await;
+                            continue;
+                        }
+                    };
+                    report(&facts, "the state of the interfaces", Ok(())).await;
                     if present != seen {
                         say(&format!("the interfaces changed: {}", describe(&present)));
                         seen = present.clone();
@@ -94,7 +101,7 @@ impl Daemon {
                         let is_taken_up = done.is_ok();
                         report(&facts, "the change of the interfaces", done).await;
                         let mut facts = facts.lock().await;
-                        facts.ground = present.warnings();
+                        facts.ground = present.warnings(&policy);
                         facts.daemon.interfaces.clone_from(&in_force.attachments);
                         if is_taken_up {
                             ground = present;
@@ -127,7 +134,7 @@ impl Daemon {
             unresolved: Vec::new(),
             warnings: self.in_force.warnings.clone(),
         };
-        let ground = self.ground.warnings();
+        let ground = self.ground.warnings(&self.policy);
         Facts { daemon, names: self.names.clone(), ground, troubles: BTreeMap::new() }
     }
 }
@@ -145,6 +152,7 @@ impl InForce {
         }
         if is.interfaces != was.interfaces {
             self.attachments = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+            attach::release_others(policy, &is.interfaces, &setup.pins)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use aya::{
 use thulium_ebpf::abi::Role;
 
 use super::{
-    attach::{Fresh, Target, pin, take_over},
+    attach::{Fresh, Target, is_of_a_gone_interface, pin, take_over},
     link,
     pins::Pins,
 };
@@ -55,9 +55,13 @@ pub(super) fn attach(
         ebpf.program_mut(program(target.role)).context("the object has no XDP programs")?.try_into()?;
     if let Some(link) = take_over(&path) {
         let link: XdpLink = link.try_into()?;
-        if let Ok(id) = program.attach_to_link(link) {
-            drop(FdLink::try_from(program.take_link(id)?)?);
-            return Ok((Hook::Native, String::new()));
+        match program.attach_to_link(link) {
+            Ok(id) => {
+                drop(FdLink::try_from(program.take_link(id)?)?);
+                return Ok((Hook::Native, String::new()));
+            }
+            Err(error) if is_of_a_gone_interface(&error) => {}
+            Err(error) => return Err(error.into()),
         }
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }

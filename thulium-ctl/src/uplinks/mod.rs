@@ -73,8 +73,16 @@ impl Ground {
     }
 
     /// What an admin should do about it, if anything is wrong.
-    pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+    pub fn warnings(&self, policy: &Policy) -> Vec<Warning> {
+        let named = policy.lan.interfaces.iter().chain(policy.uplinks.iter().map(|uplink| &uplink.interface));
+        let gone = named.filter(|name| !self.interfaces.iter().any(|present| present.name == **name));
+        let tell = |name: &String| {
+            Warning::new(
+                format!("the interface {name} of the policy is gone"),
+                "It is enforced again as soon as it is back: `ip link show` lists what is there.",
+            )
+        };
+        let mut warnings: Vec<Warning> = gone.map(tell).collect();
         if self.clients.is_empty() {
             warnings.push(Warning::new(
                 "the LAN interfaces have no IPv4 address, so that nobody is governed",

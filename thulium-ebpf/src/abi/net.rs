@@ -23,11 +23,6 @@ impl Address4 {
         self.0
     }
 
-    /// The address of a `__be32`.
-    pub const fn from_be32(word: u32) -> Self {
-        Self(word)
-    }
-
     /// True for 0.0.0.0, the source of a host that has no address yet (RFC 1122 §3.2.1.3).
     pub const fn is_unspecified(self) -> bool {
         self.0 == 0

@@ -13,18 +13,15 @@ mod pinned;
 mod target;
 mod tcx;
 
-use anyhow::{Context, anyhow};
-use aya::{
-    Ebpf,
-    programs::{ProgramError, SchedClassifier},
-};
+use anyhow::Context;
+use aya::{Ebpf, programs::SchedClassifier};
 
 pub use pinned::{detach_filters, release_others};
 pub use target::Target;
 
 pub(super) use fresh::Fresh;
 pub(super) use pinned::{attachment, pin};
-pub(super) use tcx::take_over;
+pub(super) use tcx::{is_of_a_gone_interface, take_over};
 
 use super::{kernel, pins::Pins, xdp};
 use crate::{
@@ -94,14 +91,13 @@ fn use_tcx(mode: TcMode) -> anyhow::Result<bool> {
     }
 }
 
-fn explain(error: anyhow::Error, target: &Target) -> anyhow::Error {
-    if error.downcast_ref::<ProgramError>().is_some_and(|error| format!("{error:?}").contains("AlreadyExists")) {
-        return anyhow!(Failure::new(
-            Exit::Kernel,
-            format!("{} has a TC filter with our priority that is not ours", target.name),
-            format!("See `tc filter show dev {} ingress` and `… egress`; remove it, then start again.", target.name),
-        ));
-    }
-    let message = format!("the kernel does not attach a program to {}: {error:#}", target.name);
-    anyhow!(Failure::new(Exit::Kernel, message, format!("See whether `ip link show {}` looks right.", target.name)))
+fn explain(error: anyhow::Error, target: &Target) -> Failure {
+    let name = &target.name;
+    Failure::new(
+        Exit::Kernel,
+        format!("the kernel does not attach a program to {name}: {error:#}"),
+        format!(
+            "See what is there already: `ip link show {name}`, `tc filter show dev {name} ingress` and `… egress`."
+        ),
+    )
 }

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::Context;
 use aya::programs::{
-    LinkOrder, SchedClassifier, TcAttachType,
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType,
     links::{FdLink, PinnedLink},
     tc::{SchedClassifierLink, TcAttachOptions},
 };
@@ -24,12 +24,15 @@ pub(super) fn attach(
     let path = pin(pins, "tcx", name, target.index);
     if let Some(link) = take_over(&path) {
         let link: SchedClassifierLink = link.try_into()?;
-        if let Ok(id) = program.attach_to_link(link) {
-            // The pin still stands for the link; only our descriptor of it goes.
-            drop(FdLink::try_from(program.take_link(id)?)?);
-            return Ok(());
+        match program.attach_to_link(link) {
+            Ok(id) => {
+                // The pin still stands for the link; only our descriptor of it goes.
+                drop(FdLink::try_from(program.take_link(id)?)?);
+                return Ok(());
+            }
+            Err(error) if is_of_a_gone_interface(&error) => {}
+            Err(error) => return Err(error.into()),
         }
-        // The link's interface is gone, and this one has its index now.
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
@@ -43,6 +46,13 @@ pub(super) fn attach(
 /// The link of an earlier run.
 pub(in crate::datapath) fn take_over(path: &Path) -> Option<FdLink> {
     PinnedLink::from_pin(path).ok().map(FdLink::from)
+}
+
+/// True if a link could not be updated because its interface is gone: another one has its index now. Any other failure leaves
+/// a link that still enforces.
+pub(in crate::datapath) fn is_of_a_gone_interface(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else { return false };
+    error.io_error.raw_os_error() == Some(libc::ENOLINK)
 }
 
 /// True if a program of this name is attached there. A kernel without TCX has none.

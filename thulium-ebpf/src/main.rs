@@ -80,7 +80,7 @@ mod programs {
     /// LAN ingress, XDP.
     #[xdp]
     pub fn lan_xdp(context: XdpContext) -> u32 {
-        screen(context, Direction::Out, lan::refuse)
+        screen(context, Direction::Out, |frame, moment| lan::refuse(frame, moment))
     }
 
     /// Uplink ingress, XDP.
@@ -117,14 +117,14 @@ mod programs {
     }
 
     #[inline(always)]
-    fn screen(context: XdpContext, direction: Direction, refuse: fn(&XdpFrame, &Moment) -> Outcome) -> u32 {
-        let frame = XdpFrame::new(context);
+    fn screen(context: XdpContext, direction: Direction, refuse: fn(&mut XdpFrame, &Moment) -> Outcome) -> u32 {
+        let mut frame = XdpFrame::new(context);
         let Some(moment) = Moment::read() else { return XDP_DROP };
         if moment.settings.audit == 1 || moment.settings.pass_unmatched == 1 {
             // What is spared here would be counted again by TC: it does the counting alone.
             return XDP_PASS;
         }
-        match refuse(&frame, &moment) {
+        match refuse(&mut frame, &moment) {
             Ok(_) => XDP_PASS,
             Err(refusal) => match count::refuse(&frame, direction, &refusal, &moment) {
                 Fate::Dropped => XDP_DROP,

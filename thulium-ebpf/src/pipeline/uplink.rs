@@ -19,22 +19,22 @@ use crate::{
 /// What TC decides: it translates and sends packets of sessions to their clients.
 #[inline(always)]
 pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
-    match kind(frame) {
-        Kind::Ipv4 => {}
-        Kind::Ipv6 => return screen6(frame),
-        Kind::Other => return Ok(Verdict::Pass),
-    }
-    let mut packet = parse(frame);
-    recall_ports(&mut packet, Side::Uplink, moment);
-    match session_of(&packet, moment) {
-        Some(entry) => deliver(frame, &packet, entry, moment),
-        None => stranger(frame, &packet, moment).map_or(Ok(Verdict::Pass), |reason| Err(reason.into())),
-    }
+    judge_packet(frame, moment, |frame, packet, entry| deliver(frame, packet, entry, moment))
 }
 
 /// What XDP decides: it refuses what TC would refuse, and passes the rest up.
 #[inline(always)]
-pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
+pub fn refuse<H: Hook>(frame: &mut H, moment: &Moment) -> Outcome {
+    judge_packet(frame, moment, |_, _, _| Ok(Verdict::Pass))
+}
+
+/// Hands a packet of a session to `serve`, and refuses a stranger's.
+#[inline(always)]
+fn judge_packet<H: Hook>(
+    frame: &mut H,
+    moment: &Moment,
+    serve: impl FnOnce(&mut H, &Packet<Address4>, table::Entry) -> Outcome,
+) -> Outcome {
     match kind(frame) {
         Kind::Ipv4 => {}
         Kind::Ipv6 => return screen6(frame),
@@ -43,7 +43,7 @@ pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
     let mut packet = parse(frame);
     recall_ports(&mut packet, Side::Uplink, moment);
     match session_of(&packet, moment) {
-        Some(_) => Ok(Verdict::Pass),
+        Some(entry) => serve(frame, &packet, entry),
         None => stranger(frame, &packet, moment).map_or(Ok(Verdict::Pass), |reason| Err(reason.into())),
     }
 }

@@ -19,7 +19,7 @@ mod programs {
     };
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
-        abi::Direction,
+        abi::{Address4, Address6, Direction},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
         frame::{Hook as _, TcFrame, XdpFrame},
         moment::Moment,
@@ -27,11 +27,12 @@ mod programs {
             count::{self, Fate},
             guard, lan, uplink,
         },
+        ports::Outside,
         session::table,
         verdict::{Outcome, Refusal, Verdict},
     };
 
-    /// Sessions that one call of the sweeper looks at.
+    /// Sessions of each family that one call of the sweeper looks at.
     const SWEEP_STEPS: u32 = 64;
 
     /// LAN ingress, TC.
@@ -41,11 +42,11 @@ mod programs {
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = lan::receive(&mut frame, &moment);
         let told = match outcome {
-            Ok(Verdict::Redirect(_) | Verdict::Onward) => MARK_TRANSLATED.load(),
-            Ok(Verdict::PassGoverned) => MARK_GOVERNED.load(),
+            Ok(Verdict::PASS) => 0,
+            Ok(Verdict::PASS_GOVERNED) => MARK_GOVERNED.load(),
             // What is refused here and spared must not be counted again by the guard.
-            Ok(Verdict::PassForeign) | Err(_) => MARK_SETTLED.load(),
-            Ok(Verdict::Pass) => 0,
+            Ok(Verdict::PASS_FOREIGN) | Err(_) => MARK_SETTLED.load(),
+            Ok(_) => MARK_TRANSLATED.load(),
         };
         frame.set_mark(frame.mark() & !MARK_MASK.load() | told);
         conclude(&frame, Direction::Out, outcome, &moment)
@@ -66,12 +67,12 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = guard::leave(&mut frame, &moment);
-        if outcome == Ok(Verdict::Onward) {
+        if outcome == Ok(Verdict::ONWARD) {
             // While one hook takes over from another, two guards stand here for a moment.
             frame.set_mark(frame.mark() & !MARK_MASK.load() | MARK_TRANSLATED.load());
         }
         let action = conclude(&frame, Direction::Out, outcome, &moment);
-        if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PassForeign) | Err(_)) {
+        if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PASS_FOREIGN) | Err(_)) {
             guard::expect_reply(&frame, &moment);
         }
         action
@@ -93,19 +94,23 @@ mod programs {
     #[classifier]
     pub fn sweep(_context: TcContext) -> i32 {
         let Some(moment) = Moment::read() else { return 0 };
+        (sweep_all::<Address4>(&moment) + sweep_all::<Address6>(&moment)) as i32
+    }
+
+    #[inline(never)]
+    fn sweep_all<A: Outside>(moment: &Moment) -> u32 {
         for step in 0..SWEEP_STEPS {
-            if !table::sweep(&moment) {
-                return step as i32;
+            if !table::sweep::<A>(moment) {
+                return step;
             }
         }
-        SWEEP_STEPS as i32
+        SWEEP_STEPS
     }
 
     #[inline(always)]
     fn conclude(frame: &TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
         match outcome {
-            Ok(Verdict::Pass | Verdict::PassGoverned | Verdict::PassForeign | Verdict::Onward) => TCX_NEXT,
-            Ok(Verdict::Redirect(interface)) => frame.redirect(interface),
+            Ok(verdict) => verdict.interface().map_or(TCX_NEXT, |interface| frame.redirect(interface)),
             Err(refusal) => {
                 log_refusal(frame, &refusal);
                 match count::refuse(frame, direction, &refusal, moment) {
@@ -140,8 +145,8 @@ mod programs {
             frame.inner(),
             "refused at interface {}: reason {}, flow slot {}",
             frame.interface(),
-            refusal.reason as u8,
-            refusal.flow
+            refusal.reason(),
+            refusal.flow()
         );
     }
 

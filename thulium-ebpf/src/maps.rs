@@ -1,31 +1,135 @@
 //! All state of the datapath. `docs/architecture.md` tells each map's meaning; sizes that depend on the policy are set by
-//! the loader. Truth never evicts: only `FRAGMENTS` and `FOREIGN`, which
-//! are hints, are LRUs.
+//! the loader. Truth never evicts: only `fragments…` and `FOREIGN`, which are hints, are LRUs.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuHashMap, Queue},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, Queue},
     macros::btf_map,
 };
 
-use crate::abi::{
-    Address4, Client, ClientKey, ClientPrefix, Counter, DropKey, Endpoint, FlowEntry, FlowKey, FlowTable, FragmentKey,
-    FragmentPorts, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix, RemoteAddress, RemotePrefix,
-    Settings, SlotName, UPLINK_SLOTS, Uplink,
+use crate::{
+    abi::{
+        Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, DropKey, Endpoint, FlowEntry, FlowKey,
+        FlowTable, FragmentKey, FragmentPorts, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
+        RemoteAddress, RemotePrefix, Settings, SlotName, UPLINK_SLOTS, Uplink,
+    },
+    parse::Packet,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 
 /// Sessions: two directed entries each.
-#[btf_map(name = "flows4")]
-pub static FLOWS: HashMap<FlowKey<Address4>, FlowEntry<Address4>, 524_288, LAZY> = HashMap::new();
-
+pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288, LAZY>;
 /// LAN-side keys of sessions in the order in which the sweeper looks at them. A key may stand here twice or be gone from
-/// `FLOWS`: these are hints, the sessions themselves are the truth.
-#[btf_map(name = "sweep4")]
-pub static SWEEP: Queue<FlowKey<Address4>, 266_240> = Queue::new();
+/// the sessions: these are hints, the sessions themselves are the truth.
+pub type Sweep<A> = Queue<FlowKey<A>, 266_240>;
+/// Clients with live sessions.
+pub type Clients<A> = HashMap<ClientKey<A>, Client, 65_536, LAZY>;
+/// Ports of fragmented datagrams.
+pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, 4096>;
+/// (Generation, client prefix) → vector of flows.
+pub type ClientPrefixes<A> = LpmTrie<ClientPrefix<A>, u64, 4096>;
+/// Remote address or prefix → the hosts that named it.
+pub type Remotes<A> = LpmTrie<RemotePrefix<A>, RemoteAddress, 65_536>;
 
-/// Client endpoint on an uplink → external endpoint.
+/// What a packet is worked on with, beside the 512 bytes that a chain of calls has on the stack. Each CPU has its own, and no
+/// program of ours interrupts another on the same CPU.
+pub struct Scratch<A: Address> {
+    /// The packet.
+    pub packet: Packet<A>,
+    /// The entry of a session that is being opened.
+    pub entry: FlowEntry<A>,
+}
+
+/// Room for a [`Scratch`]. The kernel wants types that it can describe, and Rust's enums are none.
+type ScratchRoom<const WORDS: usize> = PerCpuArray<[u64; WORDS], 1>;
+
+/// The maps whose keys are addresses: each family has its own, so that its keys are no longer than they must be.
+pub trait Tables: Address {
+    /// Sessions.
+    fn flows() -> &'static Flows<Self>;
+    /// What to sweep next.
+    fn sweep() -> &'static Sweep<Self>;
+    /// Clients.
+    fn clients() -> &'static Clients<Self>;
+    /// Fragmented datagrams.
+    fn fragments() -> &'static Fragments<Self>;
+    /// Who is governed.
+    fn client_prefixes() -> &'static ClientPrefixes<Self>;
+    /// Hosts by address.
+    fn remotes() -> &'static Remotes<Self>;
+    /// This CPU's scratch; never null, but the verifier has to see it checked.
+    fn scratch() -> *mut Scratch<Self>;
+}
+
+/// The maps of a family.
+macro_rules! tables {
+    (
+        $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $fragments:literal,
+        $client_prefixes:literal, $remotes:literal, $scratch:literal
+    ) => {
+        mod $module {
+            use super::*;
+
+            #[btf_map(name = $flows)]
+            static FLOWS: Flows<$address> = HashMap::new();
+            #[btf_map(name = $sweep)]
+            static SWEEP: Sweep<$address> = Queue::new();
+            #[btf_map(name = $clients)]
+            static CLIENTS: Clients<$address> = HashMap::new();
+            #[btf_map(name = $fragments)]
+            static FRAGMENTS: Fragments<$address> = LruHashMap::new();
+            #[btf_map(name = $client_prefixes)]
+            static CLIENT_PREFIXES: ClientPrefixes<$address> = LpmTrie::new();
+            #[btf_map(name = $remotes)]
+            static REMOTES: Remotes<$address> = LpmTrie::new();
+            #[btf_map(name = $scratch)]
+            static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
+
+            impl Tables for $address {
+                #[inline(always)]
+                fn flows() -> &'static Flows<Self> {
+                    &FLOWS
+                }
+
+                #[inline(always)]
+                fn sweep() -> &'static Sweep<Self> {
+                    &SWEEP
+                }
+
+                #[inline(always)]
+                fn clients() -> &'static Clients<Self> {
+                    &CLIENTS
+                }
+
+                #[inline(always)]
+                fn fragments() -> &'static Fragments<Self> {
+                    &FRAGMENTS
+                }
+
+                #[inline(always)]
+                fn client_prefixes() -> &'static ClientPrefixes<Self> {
+                    &CLIENT_PREFIXES
+                }
+
+                #[inline(always)]
+                fn remotes() -> &'static Remotes<Self> {
+                    &REMOTES
+                }
+
+                #[inline(always)]
+                fn scratch() -> *mut Scratch<Self> {
+                    SCRATCH.get_ptr_mut(0).map_or(core::ptr::null_mut(), |room| room.cast())
+                }
+            }
+        }
+    };
+}
+
+tables!(ipv4, Address4, "flows4", "sweep4", "clients4", "fragments4", "prefixes4", "remotes4", "scratch4");
+tables!(ipv6, Address6, "flows6", "sweep6", "clients6", "fragments6", "prefixes6", "remotes6", "scratch6");
+
+/// Client endpoint on an uplink → external endpoint. Only IPv4 is translated.
 #[btf_map(name = "mappings4")]
 pub static MAPPINGS: HashMap<MappingKey<Address4>, Endpoint<Address4>, 262_144, LAZY> = HashMap::new();
 
@@ -33,22 +137,14 @@ pub static MAPPINGS: HashMap<MappingKey<Address4>, Endpoint<Address4>, 262_144, 
 #[btf_map(name = "ports4")]
 pub static PORTS: HashMap<PortKey<Address4>, PortOwner<Address4>, 262_144, LAZY> = HashMap::new();
 
-/// Clients with live sessions.
-#[btf_map(name = "clients4")]
-pub static CLIENTS: HashMap<ClientKey<Address4>, Client, 65_536, LAZY> = HashMap::new();
-
-/// Ports of fragmented datagrams.
-#[btf_map(name = "fragments4")]
-pub static FRAGMENTS: LruHashMap<FragmentKey<Address4>, FragmentPorts, 4096> = LruHashMap::new();
-
 /// Replies that the kernel's own NAT awaits at our external address, where a mapping may have the same port. As they arrive at
 /// the uplink → `CLOCK_MONOTONIC` of the last packet that asked for them, nanoseconds.
 #[btf_map(name = "foreign4")]
 pub static FOREIGN: LruHashMap<FlowKey<Address4>, u64, 65_536> = LruHashMap::new();
 
 /// Uplinks by slot.
-#[btf_map(name = "uplinks4")]
-pub static UPLINKS: Array<Uplink<Address4>, UPLINK_SLOTS> = Array::new();
+#[btf_map(name = "uplinks")]
+pub static UPLINKS: Array<Uplink, UPLINK_SLOTS> = Array::new();
 
 /// Interfaces of the policy by index.
 #[btf_map(name = "interfaces")]
@@ -66,17 +162,9 @@ pub static SETTINGS: Array<Settings, { GENERATIONS as usize }> = Array::new();
 #[btf_map(name = "flow_tables")]
 pub static FLOW_TABLES: Array<FlowTable, { GENERATIONS as usize }> = Array::new();
 
-/// (Generation, client prefix) → vector of flows.
-#[btf_map(name = "client_prefixes")]
-pub static CLIENT_PREFIXES: LpmTrie<ClientPrefix<Address4>, u64, 4096> = LpmTrie::new();
-
 /// (Generation, protocol, remote port) → vector of flows.
 #[btf_map(name = "port_prefixes")]
 pub static PORT_PREFIXES: LpmTrie<PortPrefix, u64, 16_384> = LpmTrie::new();
-
-/// Remote address or prefix → the hosts that named it.
-#[btf_map(name = "remotes4")]
-pub static REMOTES: LpmTrie<RemotePrefix<Address4>, RemoteAddress, 65_536> = LpmTrie::new();
 
 /// Names of flows (first half) and hosts (second half) by slot, so that the datapath explains itself without the daemon.
 #[btf_map(name = "slot_names")]

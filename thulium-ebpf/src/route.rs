@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    abi::{Address4, Role},
+    abi::{Address, Address4, Address6, Role},
     frame::Hook,
     maps::INTERFACES,
 };
@@ -27,21 +27,35 @@ pub enum Way {
     Unknown,
 }
 
-/// The way from `source` to `destination` for a packet that came in at this hook.
-#[inline(never)]
-pub fn way4<H: Hook>(frame: &H, source: Address4, destination: Address4) -> Way {
-    let mut params = zeroed(AF_INET, frame.interface());
-    params.__bindgen_anon_3.ipv4_src = source.be32();
-    params.__bindgen_anon_4.ipv4_dst = destination.be32();
-    ask(frame, &mut params)
+/// An address family that the kernel can be asked about.
+pub trait Routed: Address {
+    /// The way from `source` to `destination` for a packet that came in at this hook.
+    fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way;
 }
 
-/// The same for IPv6; addresses are the words as they stand in the packet.
+impl Routed for Address4 {
+    #[inline(never)]
+    fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way {
+        let mut params = zeroed(AF_INET, frame.interface());
+        params.__bindgen_anon_3.ipv4_src = source.be32();
+        params.__bindgen_anon_4.ipv4_dst = destination.be32();
+        ask(frame, &mut params)
+    }
+}
+
+impl Routed for Address6 {
+    #[inline(always)]
+    fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way {
+        way6(frame, &source, &destination)
+    }
+}
+
+/// Addresses by reference: they do not fit into the registers of a call.
 #[inline(never)]
-pub fn way6<H: Hook>(frame: &H, source: &[u32; 4], destination: &[u32; 4]) -> Way {
+fn way6<H: Hook>(frame: &H, source: &Address6, destination: &Address6) -> Way {
     let mut params = zeroed(AF_INET6, frame.interface());
-    params.__bindgen_anon_3.ipv6_src = *source;
-    params.__bindgen_anon_4.ipv6_dst = *destination;
+    params.__bindgen_anon_3.ipv6_src = source.words();
+    params.__bindgen_anon_4.ipv6_dst = destination.words();
     ask(frame, &mut params)
 }
 

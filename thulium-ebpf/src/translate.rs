@@ -1,9 +1,9 @@
 //! The rewrite: one endpoint of the packet, and one hop off its time to live. Payloads are never touched (T9).
 
 use crate::{
-    abi::{Address4, Endpoint},
+    abi::{Address4, Address6, Endpoint},
     frame::Edit,
-    parse::Packet,
+    parse::{Headers, Packet},
 };
 
 /// Which endpoint of a packet is rewritten.
@@ -15,15 +15,52 @@ pub enum Part {
     Destination,
 }
 
+/// An address family whose packets can be sent on. Each edit returns None if the frame could not be written.
+pub trait Rewrite: Headers {
+    /// Replaces `part` of the packet by `to`. A later fragment has no port and no checksum to replace.
+    fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Self>, part: Part, to: &Endpoint<Self>) -> Option<()>;
+
+    /// Takes one hop off, as every router does (RFC 1812 §5.3.1, RFC 8200 §3). The caller has checked that more than one is left.
+    fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()>;
+}
+
 /// Offset of the header checksum in an IPv4 header, bytes.
 const HEADER_SUM: usize = 10;
-/// Offset of the word that holds TTL and protocol, bytes.
+/// Offset of the word that holds TTL and protocol in an IPv4 header, bytes.
 const TTL_WORD: usize = 8;
+/// Offset of the hop limit in an IPv6 header, bytes.
+const HOP_LIMIT: usize = 7;
 
-/// Replaces `part` of the packet by `to`. A later fragment has no port and no checksum to replace.
-/// Returns None if the frame could not be written.
+impl Rewrite for Address4 {
+    #[inline(always)]
+    fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Self>, part: Part, to: &Endpoint<Self>) -> Option<()> {
+        rewrite4(frame, packet, part, to)
+    }
+
+    #[inline(always)]
+    fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()> {
+        let network = usize::from(packet.network);
+        let old = u16::from_be_bytes([packet.ttl, packet.protocol]).to_be();
+        let new = u16::from_be_bytes([packet.ttl - 1, packet.protocol]).to_be();
+        frame.replace_header_word(network + TTL_WORD, network + HEADER_SUM, old, new)
+    }
+}
+
+impl Rewrite for Address6 {
+    #[inline(always)]
+    fn rewrite<F: Edit>(_: &mut F, _: &Packet<Self>, _: Part, _: &Endpoint<Self>) -> Option<()> {
+        // IPv6 is not translated.
+        Some(())
+    }
+
+    #[inline(always)]
+    fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()> {
+        frame.replace_byte(usize::from(packet.network) + HOP_LIMIT, packet.ttl - 1)
+    }
+}
+
 #[inline(never)]
-pub fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
+fn rewrite4<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
     let network = usize::from(packet.network);
     let transport = usize::from(packet.transport);
     let (address_at, port_at, address, port) = match part {
@@ -40,16 +77,6 @@ pub fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to
         frame.replace_port(port_at, checksum, port, to.port)?;
     }
     Some(())
-}
-
-/// Takes one hop off the time to live, as every router does (RFC 1812 §5.3.1). The caller has checked that it is above 1.
-/// Returns None if the frame could not be written.
-#[inline(always)]
-pub fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Address4>) -> Option<()> {
-    let network = usize::from(packet.network);
-    let old = u16::from_be_bytes([packet.ttl, packet.protocol]).to_be();
-    let new = u16::from_be_bytes([packet.ttl - 1, packet.protocol]).to_be();
-    frame.replace_header_word(network + TTL_WORD, network + HEADER_SUM, old, new)
 }
 
 #[cfg(test)]
@@ -91,10 +118,10 @@ mod tests {
             let sum = whole_checksum(&before);
             before[40..42].copy_from_slice(&sum.to_be_bytes());
             let mut frame = Bytes(before.clone());
-            let packet = parse(&frame);
+            let packet: Packet<Address4> = parse(&frame);
             let to = Endpoint::new(Address4::new(address), Port::new(port));
-            rewrite(&mut frame, &packet, part, &to).unwrap();
-            let after = parse(&frame);
+            Address4::rewrite(&mut frame, &packet, part, &to).unwrap();
+            let after: Packet<Address4> = parse(&frame);
             prop_assert_eq!(after.fault, None, "the header's checksum holds");
             prop_assert_eq!(checksum(&frame), whole_checksum(&frame.0));
             let (rewritten, kept) = match part {
@@ -113,9 +140,9 @@ mod tests {
         #[test]
         fn a_hop_is_taken_off_and_the_header_stays_valid(payload in prop::collection::vec(any::<u8>(), 0..20)) {
             let mut frame = Bytes(craft::ipv4(protocol::UDP, 0, &craft::udp(&payload)));
-            let packet = parse(&frame);
-            decrement_ttl(&mut frame, &packet).unwrap();
-            let after = parse(&frame);
+            let packet: Packet<Address4> = parse(&frame);
+            Address4::decrement_ttl(&mut frame, &packet).unwrap();
+            let after: Packet<Address4> = parse(&frame);
             prop_assert_eq!((after.fault, after.ttl), (None, 63));
         }
     }
@@ -123,9 +150,9 @@ mod tests {
     #[test]
     fn no_udp_checksum_stays_none() {
         let mut frame = Bytes(craft::ipv4(protocol::UDP, 0, &craft::udp(b"speech")));
-        let packet = parse(&frame);
+        let packet: Packet<Address4> = parse(&frame);
         let to = Endpoint::new(Address4::new([198, 51, 100, 1]), Port::new(40000));
-        rewrite(&mut frame, &packet, Part::Source, &to).unwrap();
+        Address4::rewrite(&mut frame, &packet, Part::Source, &to).unwrap();
         assert_eq!(checksum(&frame), 0);
     }
 }

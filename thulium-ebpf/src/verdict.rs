@@ -1,43 +1,90 @@
-//! What the pipeline decides.
+//! What the pipeline decides. Plain words on purpose: in a Rust enum with data, bytes can be left undefined, and the
+//! verifier refuses a program that only copies them.
 
 use crate::abi::{NO_SLOT, Reason};
 
-/// What becomes of a packet.
+/// What becomes of a packet that is not refused.
+#[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub struct Verdict(u64);
+
+impl Verdict {
     /// Up to the kernel, untouched, as if nothing were installed.
-    Pass,
+    pub const PASS: Self = Self(0);
     /// Up to the kernel, untouched but for the mark: a governed client's, for the guard to judge if it is forwarded.
-    PassGoverned,
+    pub const PASS_GOVERNED: Self = Self(1 << 32);
     /// Left to the kernel for somebody who is not governed, or on its way out for them.
-    PassForeign,
-    /// Translated: out of the interface with this index.
-    Redirect(u32),
+    pub const PASS_FOREIGN: Self = Self(2 << 32);
     /// Translated: on, the way the kernel was taking it.
-    Onward,
+    pub const ONWARD: Self = Self(3 << 32);
+
+    /// Translated: out of the interface with this index, which is not 0.
+    #[inline(always)]
+    pub const fn redirect(interface: u32) -> Self {
+        Self(interface as u64)
+    }
+
+    /// The interface that it is sent out of, if it is redirected.
+    #[inline(always)]
+    pub const fn interface(self) -> Option<u32> {
+        if self.0 >> 32 == 0 && self.0 != 0 { Some(self.0 as u32) } else { None }
+    }
 }
 
 /// A refusal.
+#[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Why.
-    pub reason: Reason,
-    /// Slot of the flow concerned, or [`NO_SLOT`].
-    pub flow: u8,
-}
+pub struct Refusal(u64);
 
 impl Refusal {
     /// A refusal that concerns the flow of this slot.
+    #[inline(always)]
     pub const fn of_flow(reason: Reason, flow: u8) -> Self {
-        Self { reason, flow }
+        Self(reason as u64 | (flow as u64) << 8)
+    }
+
+    /// Why: a [`Reason`] as a number.
+    #[inline(always)]
+    pub const fn reason(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Slot of the flow concerned, or [`NO_SLOT`].
+    #[inline(always)]
+    pub const fn flow(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    /// True if it is one that no flow names; `unmatched: pass` leaves these to the kernel.
+    #[inline(always)]
+    pub const fn is_unmatched(self) -> bool {
+        Reason::UNMATCHED >> self.reason() & 1 == 1
     }
 }
 
 impl From<Reason> for Refusal {
+    #[inline(always)]
     fn from(reason: Reason) -> Self {
-        Self { reason, flow: NO_SLOT }
+        Self::of_flow(reason, NO_SLOT)
     }
 }
 
 /// What a hook's pipeline returns.
 pub type Outcome = Result<Verdict, Refusal>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_says_what_it_was_made_of() {
+        let refusal = Refusal::of_flow(Reason::ClientRate, 63);
+        assert_eq!((refusal.reason(), refusal.flow()), (Reason::ClientRate as u8, 63));
+        assert_eq!(Refusal::from(Reason::NoFlow).flow(), NO_SLOT);
+        assert!(Refusal::from(Reason::NoFlow).is_unmatched() && !refusal.is_unmatched());
+        assert_eq!(Verdict::redirect(7).interface(), Some(7));
+        for verdict in [Verdict::PASS, Verdict::PASS_GOVERNED, Verdict::PASS_FOREIGN, Verdict::ONWARD] {
+            assert_eq!(verdict.interface(), None);
+        }
+    }
+}

@@ -64,7 +64,7 @@ impl Gateway {
         let (lan, wan) = (self.lan, self.wan);
         for (index, role) in [(lan, Role::Lan), (wan, Role::Uplink)] {
             self.hash("interfaces")
-                .insert(index, Interface { role: role as u32, uplink: 0, name: [0; 16] }, 0)
+                .insert(index, Interface { role: role as u32, uplink: 0, link_header: 14, name: [0; 16] }, 0)
                 .unwrap();
         }
         self.set_uplink(UPLINK.into(), 1);
@@ -84,8 +84,8 @@ impl Gateway {
             self.trie("port_prefixes").insert(&Key::new(40 + length, port), vector, 0).unwrap();
         }
         // Half of the LAN: 192.168.20.0 to .127.
-        let clients = ClientPrefix { generation, address: Address4::new([192, 168, 20, 0]) };
-        self.trie("client_prefixes").insert(&Key::new(32 + 25, clients), u64::MAX >> (64 - flows.len()), 0).unwrap();
+        let clients = ClientPrefix::new(generation, Address4::new([192, 168, 20, 0]));
+        self.trie("prefixes4").insert(&Key::new(32 + 25, clients), u64::MAX >> (64 - flows.len()), 0).unwrap();
         let settings = Settings {
             udp_idle: UDP_IDLE * SECOND,
             tcp_idle: TCP_IDLE * SECOND,
@@ -114,18 +114,18 @@ impl Gateway {
     /// Gives the uplink another address, or none.
     pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
         let interface = self.wan;
-        self.array("uplinks4").set(0, Uplink { interface, epoch, address, pad: 0 }, 0).unwrap();
+        self.array("uplinks").set(0, Uplink { interface, epoch, address, translates: 1 }, 0).unwrap();
     }
 
     /// Says which hosts (a bit each) name a remote address, and until when (`CLOCK_MONOTONIC`, nanoseconds).
     pub(crate) fn set_remote(&mut self, address: Address4, hosts: u64, until: u64) {
-        let key = Key::new(64, RemotePrefix { pad: 0, address });
+        let key = Key::new(64, RemotePrefix::new(address));
         self.trie("remotes4").insert(&key, RemoteAddress { hosts, until }, 0).unwrap();
     }
 
     /// Forgets a remote address, as when DNS names it no more.
     pub(crate) fn forget_remote(&mut self, address: Address4) {
-        let key = Key::new(64, RemotePrefix { pad: 0, address });
+        let key = Key::new(64, RemotePrefix::new(address));
         self.trie::<_, RemoteAddress>("remotes4").remove(&key).unwrap();
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, process::ExitCode};
 
-use thulium_ebpf::abi::{Address4, Uplink};
+use thulium_ebpf::abi::{Address as _, Uplink};
 
 use super::{
     Options,
@@ -57,7 +57,7 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
     })
 }
 
-fn uplink_facts(uplink: &Uplink<Address4>, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
+fn uplink_facts(uplink: &Uplink, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
     if uplink.interface == 0 {
         return None;
     }

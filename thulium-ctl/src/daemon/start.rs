@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use nix::unistd::Uid;
+use thulium_ebpf::abi::Address as _;
 
 use super::{Daemon, InForce, Setup, say, state_directory};
 use crate::{

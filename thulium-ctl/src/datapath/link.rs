@@ -23,14 +23,14 @@ pub(super) fn driver(interface: &str) -> String {
     String::from_utf8_lossy(&info.driver[..end]).into_owned()
 }
 
-/// True if its frames begin with an Ethernet header.
-pub(super) fn has_ethernet_header(interface: &str) -> bool {
+/// Bytes of the link header in front of an interface's IP packets: 14 for Ethernet, 0 for what has none (tun, PPP, WireGuard).
+/// `None` if the interface is gone.
+pub(super) fn header(interface: &str) -> Option<u32> {
     let mut request = named(interface);
-    if ask(libc::SIOCGIFHWADDR, &mut request).is_none() {
-        return false;
-    }
+    ask(libc::SIOCGIFHWADDR, &mut request)?;
     // SAFETY: the kernel has filled in this member.
-    unsafe { request.ifr_ifru.ifru_hwaddr.sa_family == libc::ARPHRD_ETHER }
+    let is_ethernet = unsafe { request.ifr_ifru.ifru_hwaddr.sa_family == libc::ARPHRD_ETHER };
+    Some(if is_ethernet { 14 } else { 0 })
 }
 
 fn named(interface: &str) -> libc::ifreq {

@@ -15,22 +15,28 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 17] = [
+const MAPS: [&str; 23] = [
     "flows4",
+    "flows6",
     "sweep4",
+    "sweep6",
     "mappings4",
     "ports4",
     "clients4",
+    "clients6",
     "fragments4",
+    "fragments6",
     "foreign4",
-    "uplinks4",
+    "uplinks",
     "interfaces",
     "generation",
     "settings",
     "flow_tables",
-    "client_prefixes",
+    "prefixes4",
+    "prefixes6",
     "port_prefixes",
     "remotes4",
+    "remotes6",
     "slot_names",
     "drops",
 ];
@@ -39,9 +45,9 @@ const MAPS: [&str; 17] = [
 fn entries(map: &str, capacity: u32) -> Option<u32> {
     match map {
         // Two directions a session.
-        "flows4" => Some(2 * capacity),
+        "flows4" | "flows6" => Some(2 * capacity),
         // A key may stand there twice for a while (see `session::table::sweep`).
-        "sweep4" => Some(capacity + 4096),
+        "sweep4" | "sweep6" => Some(capacity + 4096),
         "mappings4" | "ports4" => Some(capacity),
         _ => None,
     }

@@ -109,11 +109,11 @@ impl Tables {
             let length = u32::BITS + u32::from(prefix.prefix_len());
             new.insert((length, address));
             self.remotes
-                .insert(&Key::new(length, RemotePrefix { pad: 0, address }), remote, 0)
+                .insert(&Key::new(length, RemotePrefix::new(address)), remote, 0)
                 .context("the hosts of the policy have too many addresses")?;
         }
         for (length, address) in old.difference(&new) {
-            self.remotes.remove(&Key::new(*length, RemotePrefix { pad: 0, address: *address }))?;
+            self.remotes.remove(&Key::new(*length, RemotePrefix::new(*address)))?;
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Tables {
             return Ok(false);
         }
         let epoch = old.epoch.wrapping_add(u32::from(old.address != address));
-        let new = Uplink { interface, epoch, address, pad: 0 };
+        let new = Uplink { interface, epoch, address, translates: 1 };
         self.uplinks.set(slot, new, 0)?;
         Ok(true)
     }
@@ -152,8 +152,8 @@ impl Tables {
                 self.interfaces.insert(index, former, 0)?;
             }
         }
-        for Target { name, index, role } in interfaces {
-            let mut entry = Interface { role: *role as u32, uplink: 0, name: [0; 16] };
+        for Target { name, index, role, link_header } in interfaces {
+            let mut entry = Interface { role: *role as u32, uplink: 0, link_header: *link_header, name: [0; 16] };
             entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
             self.interfaces.insert(index, entry, 0)?;
         }

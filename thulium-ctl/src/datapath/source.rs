@@ -86,7 +86,7 @@ impl Source for Tables {
         Ok(self.settings.get(&(self.generation()? % GENERATIONS), 0)?)
     }
 
-    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>> {
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
         (0..UPLINK_SLOTS as u32).map(|slot| Ok(self.uplinks.get(&slot, 0)?)).collect()
     }
 

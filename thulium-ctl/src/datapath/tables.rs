@@ -13,7 +13,7 @@ use super::pins::Pins;
 pub struct Tables {
     pub(super) pins: Pins,
     pub(super) flows: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
-    pub(super) uplinks: Array<MapData, Uplink<Address4>>,
+    pub(super) uplinks: Array<MapData, Uplink>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) generation: Array<MapData, u32>,
     pub(super) settings: Array<MapData, Settings>,
@@ -44,12 +44,12 @@ impl Tables {
         Ok(Some(Self {
             pins: pins.clone(),
             flows: Map::HashMap(flows).try_into()?,
-            uplinks: Map::Array(pin("uplinks4")?).try_into()?,
+            uplinks: Map::Array(pin("uplinks")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,
             settings: Map::Array(pin("settings")?).try_into()?,
             flow_tables: Map::Array(pin("flow_tables")?).try_into()?,
-            client_prefixes: Map::LpmTrie(pin("client_prefixes")?).try_into()?,
+            client_prefixes: Map::LpmTrie(pin("prefixes4")?).try_into()?,
             port_prefixes: Map::LpmTrie(pin("port_prefixes")?).try_into()?,
             remotes: Map::LpmTrie(pin("remotes4")?).try_into()?,
             slot_names: Map::Array(pin("slot_names")?).try_into()?,

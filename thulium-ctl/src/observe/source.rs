@@ -35,7 +35,7 @@ pub trait Source {
     /// Settings of the generation in force.
     fn settings(&self) -> anyhow::Result<Settings>;
     /// Uplinks by slot; unused slots have interface 0.
-    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>>;
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
     /// Number of the generation in force.
     fn generation(&self) -> anyhow::Result<u32>;
     /// What the loaded programs do with refused packets; `None`: it cannot be told.

@@ -1,6 +1,6 @@
 //! Sessions, port mappings, clients and fragments: the truth about live traffic. None of these maps ever evicts.
 
-use super::{Port, net};
+use super::{Address, Address4, Address6, Port};
 
 /// The side a packet arrives on.
 #[repr(u8)]
@@ -12,7 +12,7 @@ pub enum Side {
     Uplink = 1,
 }
 
-/// An address and a port; `A` is [`net::Address4`] today.
+/// An address and a port. Here and below, `A` is the [`Address`] of a family.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Endpoint<A> {
@@ -43,7 +43,7 @@ pub struct FlowKey<A> {
     pub source_port: Port,
     /// Destination port as it arrives.
     pub destination_port: Port,
-    /// IANA protocol number: 6 or 17.
+    /// IANA protocol number.
     pub protocol: u8,
     /// A [`Side`] as a number.
     pub side: u8,
@@ -122,13 +122,7 @@ impl TcpState {
 /// One direction of a session: what is done to its packets, and what is known of it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowEntry<A> {
-    /// From the LAN: the new source. From the uplink: the new destination.
-    pub rewrite: Endpoint<A>,
-    /// Index of the LAN interface that the client was last seen at, the same in both directions.
-    pub interface: u32,
-    /// Generation of the policy that last admitted the session.
-    pub generation: u32,
+pub struct FlowEntry<A: Address> {
     /// `CLOCK_MONOTONIC` of this direction's last packet, nanoseconds.
     pub last_seen: u64,
     /// `CLOCK_MONOTONIC` of the session's opening, nanoseconds.
@@ -139,7 +133,14 @@ pub struct FlowEntry<A> {
     pub bytes: u64,
     /// Slots of the hosts that the remote address belonged to when the session was opened, a bit each.
     pub hosts: u64,
-    /// The uplink's epoch at opening; another epoch there means that the external address is lost.
+    /// From the LAN: the new source. From the uplink: the new destination. The client's own endpoint in both, where the
+    /// uplink does not translate.
+    pub rewrite: Endpoint<A>,
+    /// Index of the LAN interface that the client was last seen at, the same in both directions.
+    pub interface: u32,
+    /// Generation of the policy that last admitted the session.
+    pub generation: u32,
+    /// The uplink's epoch at opening; another epoch there means that the external address is lost. Zero for IPv6.
     pub epoch: u32,
     /// Slot of the flow that admits the session.
     pub flow: u8,
@@ -149,6 +150,8 @@ pub struct FlowEntry<A> {
     pub state: u8,
     /// Zero.
     pub pad: u8,
+    /// Zero.
+    pub fill: A::Pad,
 }
 
 /// A client's endpoint on an uplink. Its value, an [`Endpoint`], is the external endpoint: the same for all its sessions,
@@ -216,7 +219,7 @@ pub struct Client {
     pub pad: u32,
 }
 
-/// Identifies the fragments of a datagram (RFC 791 §2.3).
+/// Identifies the fragments of a datagram (RFC 791 §2.3, RFC 8200 §4.5).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FragmentKey<A> {
@@ -224,12 +227,14 @@ pub struct FragmentKey<A> {
     pub source: A,
     /// Destination address as it arrives.
     pub destination: A,
-    /// The identification field, as it stands in the packet.
-    pub identification: u16,
+    /// The identification field, as it stands in the packet; 16 bits of it in IPv4.
+    pub identification: u32,
     /// IANA protocol number.
     pub protocol: u8,
     /// A [`Side`] as a number.
     pub side: u8,
+    /// Zero.
+    pub pad: u16,
 }
 
 /// The ports that the first fragment carried.
@@ -246,13 +251,14 @@ pub struct FragmentPorts {
     pub pad: u32,
 }
 
-const _: () = assert!(size_of::<FlowKey<net::Address4>>() == 16);
-const _: () = assert!(size_of::<FlowEntry<net::Address4>>() == 64);
+const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);
+const _: () = assert!(size_of::<FlowEntry<Address4>>() == 64);
+const _: () = assert!(size_of::<FlowKey<Address6>>() == 40);
+const _: () = assert!(size_of::<FlowEntry<Address6>>() == 80);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::Address4;
 
     #[test]
     fn the_pair_of_the_pair_is_the_key_itself() {

@@ -1,7 +1,7 @@
 //! The types that the eBPF programs and user space share: keys and values of the maps.
 //!
 //! Every type here is `#[repr(C)]` without implicit padding, since the kernel compares and hashes keys as bytes.
-//! Multi-byte fields are in host byte order unless their type says otherwise: [`Address4`] and [`Port`] hold network order.
+//! Multi-byte fields are in host byte order unless their type says otherwise: addresses and [`Port`] hold network order.
 
 mod counter;
 mod flow;
@@ -17,23 +17,25 @@ pub use flow::{
     Client, ClientKey, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, MappingKey, PortKey, PortOwner, Side,
     TcpState,
 };
-pub use net::{Address4, Port};
+pub use net::{Address, Address4, Address6, Port};
 pub use policy::{
-    ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, NO_SLOT, PortPrefix, RemoteAddress, RemotePrefix,
-    Settings, SlotName,
+    ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, MSS_AUTO, MSS_OFF, NO_SLOT, PortPrefix,
+    RemoteAddress, RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
 pub use table::{Interface, Role, UPLINK_SLOTS, Uplink};
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A digest of the sizes of all shared types, so that pins of another layout are never taken for ours.
 pub const LAYOUT: u32 = {
     let sizes = [
         size_of::<FlowKey<Address4>>(),
+        size_of::<FlowKey<Address6>>(),
         size_of::<FlowEntry<Address4>>(),
+        size_of::<FlowEntry<Address6>>(),
         size_of::<MappingKey<Address4>>(),
         size_of::<Endpoint<Address4>>(),
         size_of::<PortKey<Address4>>(),
@@ -50,7 +52,7 @@ pub const LAYOUT: u32 = {
         size_of::<Settings>(),
         size_of::<SlotName>(),
         size_of::<Interface>(),
-        size_of::<Uplink<Address4>>(),
+        size_of::<Uplink>(),
         size_of::<DropKey>(),
         size_of::<Counter>(),
     ];

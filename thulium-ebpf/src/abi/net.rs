@@ -1,6 +1,27 @@
 //! Addresses and ports as they stand in a packet.
 
-use core::fmt;
+use core::{fmt, hash::Hash};
+
+use super::Family;
+
+/// An address of one of the two families, in network byte order: what keys and packets are generic over.
+pub trait Address: Copy + Default + PartialEq + Eq + Hash + fmt::Debug + 'static {
+    /// Whose address it is.
+    const FAMILY: Family;
+
+    /// Bits of an address: the longest prefix.
+    const BITS: u32 = 8 * size_of::<Self>() as u32;
+
+    /// What fills a structure that holds an odd number of addresses up to a multiple of eight bytes.
+    type Pad: Copy + Default + PartialEq + Eq + Hash + fmt::Debug;
+
+    /// True for the source of a host that has no address yet (RFC 1122 §3.2.1.3, RFC 4291 §2.5.2).
+    fn is_unspecified(self) -> bool;
+
+    /// True for an address that no router forwards to or from: multicast, broadcast, and IPv6's link-local ones.
+    /// Multicast that routers do forward is no flow of anybody's policy.
+    fn is_link_scoped(self) -> bool;
+}
 
 /// An IPv4 address in network byte order, as it stands in the packet.
 #[repr(transparent)]
@@ -22,15 +43,81 @@ impl Address4 {
     pub const fn be32(self) -> u32 {
         self.0
     }
+}
 
-    /// True for 0.0.0.0, the source of a host that has no address yet (RFC 1122 §3.2.1.3).
-    pub const fn is_unspecified(self) -> bool {
+impl Address for Address4 {
+    const FAMILY: Family = Family::Ipv4;
+
+    type Pad = [u32; 0];
+
+    #[inline(always)]
+    fn is_unspecified(self) -> bool {
         self.0 == 0
     }
 
-    /// True for 224.0.0.0/4 and 255.255.255.255, which no session is ever opened to.
-    pub const fn is_multicast_or_broadcast(self) -> bool {
+    #[inline(always)]
+    fn is_link_scoped(self) -> bool {
         self.octets()[0] & 0xf0 == 0xe0 || self.0 == u32::MAX
+    }
+}
+
+/// An IPv6 address in network byte order, as it stands in the packet.
+#[repr(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Address6([u32; 4]);
+
+impl Address6 {
+    /// The address whose octets are `octets`, first octet first.
+    pub const fn new(octets: [u8; 16]) -> Self {
+        // SAFETY: four words are sixteen octets, and any bytes are either.
+        Self(unsafe { core::mem::transmute::<[u8; 16], [u32; 4]>(octets) })
+    }
+
+    /// The sixteen octets, first octet first.
+    pub const fn octets(self) -> [u8; 16] {
+        // SAFETY: as above.
+        unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(self.0) }
+    }
+
+    /// The words as they stand in the packet; what the kernel calls `__be32[4]`.
+    pub const fn words(self) -> [u32; 4] {
+        self.0
+    }
+}
+
+impl Address for Address6 {
+    const FAMILY: Family = Family::Ipv6;
+
+    type Pad = [u32; 1];
+
+    #[inline(always)]
+    fn is_unspecified(self) -> bool {
+        self.0[0] | self.0[1] | self.0[2] | self.0[3] == 0
+    }
+
+    #[inline(always)]
+    fn is_link_scoped(self) -> bool {
+        // ff00::/8 and fe80::/10 (RFC 4291 §2.4).
+        let [first, second, ..] = self.0[0].to_ne_bytes();
+        first == 0xff || (first == 0xfe && second & 0xc0 == 0x80)
+    }
+}
+
+impl fmt::Debug for Address6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&core::net::Ipv6Addr::from(self.octets()), f)
+    }
+}
+
+impl From<core::net::Ipv6Addr> for Address6 {
+    fn from(address: core::net::Ipv6Addr) -> Self {
+        Self::new(address.octets())
+    }
+}
+
+impl From<Address6> for core::net::Ipv6Addr {
+    fn from(address: Address6) -> Self {
+        address.octets().into()
     }
 }
 
@@ -83,5 +170,30 @@ impl Port {
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.number())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv6Addr;
+
+    use super::*;
+
+    fn is_link_scoped(address: &str) -> bool {
+        Address6::from(address.parse::<Ipv6Addr>().unwrap()).is_link_scoped()
+    }
+
+    #[test]
+    fn what_stays_on_the_link_is_told_from_what_is_routed() {
+        assert!(is_link_scoped("fe80::1") && is_link_scoped("febf::1") && is_link_scoped("ff02::1"));
+        assert!(!is_link_scoped("fec0::1") && !is_link_scoped("2001:db8::1") && !is_link_scoped("fd00::1"));
+        assert!(Address4::new([224, 0, 0, 251]).is_link_scoped() && Address4::new([255; 4]).is_link_scoped());
+        assert!(!Address4::new([192, 168, 20, 255]).is_link_scoped());
+    }
+
+    #[test]
+    fn an_address_is_what_it_was_made_of() {
+        let address: Ipv6Addr = "2001:db8:20::10".parse().unwrap();
+        assert_eq!(Ipv6Addr::from(Address6::from(address)), address);
     }
 }

@@ -3,6 +3,8 @@
 //! A packet's flow is the lowest bit of the AND of three 64-bit vectors, one per field: client, remote host, (protocol, port).
 //! Keys carry the generation, so that the next one is complete before `GENERATION` is flipped to it.
 
+use super::Address;
+
 /// Flows a policy can have: one bit each.
 pub const FLOW_SLOTS: usize = 64;
 /// Hosts a policy can have: one bit each.
@@ -15,11 +17,20 @@ pub const NO_SLOT: u8 = u8::MAX;
 /// Data of an LPM key: clients → vector of the flows they may open.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientPrefix<A> {
+pub struct ClientPrefix<A: Address> {
     /// Always matched whole: 32 bits of the prefix length.
     pub generation: u32,
     /// The client's address.
     pub address: A,
+    /// Zero, never matched: it keeps the value aligned.
+    pub fill: A::Pad,
+}
+
+impl<A: Address> ClientPrefix<A> {
+    /// The client at `address`, or a prefix of clients.
+    pub fn new(generation: u32, address: A) -> Self {
+        Self { generation, address, fill: A::Pad::default() }
+    }
 }
 
 /// Data of an LPM key: (protocol, remote port) → vector of flows. A range of ports is a few prefixes.
@@ -39,11 +50,20 @@ pub struct PortPrefix {
 /// Data of an LPM key: remote address or prefix → [`RemoteAddress`]. Independent of generations.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RemotePrefix<A> {
+pub struct RemotePrefix<A: Address> {
     /// Zero, always matched whole (32 bits): it keeps the value aligned.
     pub pad: u32,
     /// The remote address.
     pub address: A,
+    /// Zero, never matched: it keeps the value aligned, too.
+    pub fill: A::Pad,
+}
+
+impl<A: Address> RemotePrefix<A> {
+    /// The remote at `address`, or a prefix of remotes.
+    pub fn new(address: A) -> Self {
+        Self { pad: 0, address, fill: A::Pad::default() }
+    }
 }
 
 /// The hosts that named a remote address or prefix.
@@ -77,6 +97,8 @@ pub struct Settings {
     pub tcp_idle: u64,
     /// Sessions that a client may have at once.
     pub per_client: u64,
+    /// Mapped ports that a client may hold at once.
+    pub ports_per_client: u64,
     /// Nanoseconds that a new session takes out of a client's token bucket: 1 s / `new_per_client`.
     pub session_cost: u64,
     /// 1: packets that no flow names are left to the kernel; 0: refused.
@@ -91,7 +113,20 @@ pub struct Settings {
     pub last_ephemeral: u16,
     /// 1: `mode: audit`, what would be refused is counted as *would drop* and left to the kernel; 0: `mode: enforce`.
     pub audit: u32,
+    /// 1: the policy governs IPv6 clients; 0: it names none, and IPv6 from the LAN is refused at the uplink.
+    pub governs_ipv6: u32,
+    /// 1: a refused client gets an answer (`refuse: reject`); 0: silence.
+    pub reject: u32,
+    /// What `mss_clamp` says: [`MSS_AUTO`], [`MSS_OFF`], or the largest TCP segment, bytes.
+    pub mss_clamp: u32,
+    /// Zero.
+    pub pad: u32,
 }
+
+/// `mss_clamp: auto`: what the smaller MTU of the two ways has room for.
+pub const MSS_AUTO: u32 = 0;
+/// `mss_clamp: off`.
+pub const MSS_OFF: u32 = u32::MAX;
 
 /// A flow's or host's name in its slot: UTF-8, zero-padded. All zero: free.
 /// Names keep their slot across generations, so that counters and sessions keep their meaning.

@@ -43,14 +43,14 @@ reasons! {
         "A host in the LAN has a wrong address, or a route to its network is missing.";
     Malformed = 5, "malformed", "its headers contradict each other or are cut short",
         "A broken or hostile sender; `tcpdump -v` on that interface shows it.";
-    IpOptions = 6, "ip-options", "it carries IP options",
+    IpOptions = 6, "ip-options", "it carries IP options, or IPv6 extension headers beyond the ordinary",
         "Thulium's flows never do; find out what sends them.";
     FragmentNoState = 7, "fragment-no-state", "a fragment without a first fragment that was admitted before it",
         "A fragment overtook its first one, or the datagram was refused.";
     UnknownProtocol = 8, "unknown-protocol", "its protocol is none of TCP, UDP and ICMP",
         "Tunnels of clients (GRE, ESP, ...) are not part of the policy.";
-    Ipv6Unsupported = 9, "ipv6-unsupported", "IPv6 between a client and an uplink",
-        "This version governs IPv4 only and fails closed for IPv6; clients fall back to IPv4.";
+    Ipv6Unsupported = 9, "ipv6-unsupported", "IPv6 between the LAN and an uplink, and the policy governs no IPv6 clients",
+        "Give the LAN interface an IPv6 prefix, or name one in `lan.clients`; until then clients fall back to IPv4.";
     TcpNotSyn = 10, "tcp-not-syn", "TCP of a flow of the policy, without a session and not opening one",
         "The connection is older than this datapath or idled too long (`sessions.tcp_idle`); the client has to reconnect.";
     PortsExhausted = 11, "ports-exhausted", "no free external port was found",
@@ -75,13 +75,17 @@ impl Reason {
         Self::ALL.iter().copied().find(|reason| *reason as u8 == number)
     }
 
-    /// True if the packet is one that no flow names; `unmatched: pass` leaves these to the kernel.
-    pub const fn is_unmatched(self) -> bool {
-        matches!(
-            self,
-            Self::NoFlow | Self::Unsolicited | Self::UnknownProtocol | Self::IpOptions | Self::Ipv6Unsupported
-        )
-    }
+    /// The reasons for which no flow names a packet, a bit each by number; `unmatched: pass` leaves these to the kernel.
+    pub const UNMATCHED: u64 = {
+        let reasons = [Self::NoFlow, Self::Unsolicited, Self::UnknownProtocol, Self::IpOptions, Self::Ipv6Unsupported];
+        let mut bits = 0;
+        let mut index = 0;
+        while index < reasons.len() {
+            bits |= 1 << reasons[index] as u8;
+            index += 1;
+        }
+        bits
+    };
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A frame in memory: host tests run the pure stages on it.
 
-use super::{Edit, Frame, Plain, TransportChecksum};
+use super::{ETHER_TYPE, ETHERNET, Edit, Frame, Plain, TransportChecksum};
 use crate::{
     abi::{Address4, Port},
     checksum,
@@ -33,6 +33,14 @@ impl Bytes {
 impl Frame for Bytes {
     fn length(&self) -> usize {
         self.0.len()
+    }
+
+    fn network(&self) -> usize {
+        ETHERNET
+    }
+
+    fn ether_type(&self) -> u16 {
+        self.read(ETHER_TYPE).map_or(0, u16::from_be)
     }
 
     fn is_for_us(&self) -> bool {
@@ -76,5 +84,9 @@ impl Edit for Bytes {
         let sum = TransportChecksum { offset: header_sum, optional: false };
         self.update(sum, |sum| checksum::replace16(sum, old, new))?;
         self.write(offset, &new.to_ne_bytes())
+    }
+
+    fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()> {
+        self.write(offset, &[new])
     }
 }

@@ -15,8 +15,8 @@ pub trait Hook: Frame {
 
 /// A frame at a hook that can send it on.
 pub trait Forward: Hook + Edit {
-    /// True if it, or a segment of it, does not fit out of the interface.
-    fn exceeds_mtu(&self, interface: u32) -> bool;
+    /// True if it, or a segment of it, does not fit out of the interface. `length` is that of the IP packet, bytes.
+    fn exceeds_mtu(&self, interface: u32, length: u32) -> bool;
 }
 
 /// A copy of the `T` at `offset` behind the first of `bounds`, if it ends before the second.

@@ -20,6 +20,11 @@ pub use xdp::XdpFrame;
 
 use crate::abi::{Address4, Port};
 
+/// Length of an Ethernet header, bytes.
+const ETHERNET: usize = 14;
+/// Offset of its type field, bytes.
+const ETHER_TYPE: usize = 12;
+
 /// A type that any bytes are a value of.
 ///
 /// # Safety
@@ -34,9 +39,11 @@ unsafe impl Plain for u16 {}
 // SAFETY: as above.
 unsafe impl Plain for [u16; 10] {}
 // SAFETY: as above.
-unsafe impl Plain for [u32; 4] {}
+unsafe impl<const N: usize> Plain for [u8; N] {}
 // SAFETY: headers of network-types are packed structs of bytes and byte arrays.
 unsafe impl Plain for network_types::ip::Ipv4Hdr {}
+// SAFETY: as above.
+unsafe impl Plain for network_types::ip::Ipv6Hdr {}
 // SAFETY: as above.
 unsafe impl Plain for network_types::udp::UdpHdr {}
 // SAFETY: as above.
@@ -58,8 +65,14 @@ pub trait Frame {
     /// Length of the whole frame with its link header, bytes.
     fn length(&self) -> usize;
 
-    /// False for a frame that is not the gateway's to handle: with a VLAN tag that the hardware or the kernel took off, or
-    /// for another station's address.
+    /// Offset of the IP header, bytes: the length of the link header, 0 on an interface that has none (tun, PPP, WireGuard).
+    fn network(&self) -> usize;
+
+    /// What it carries, as Ethernet numbers it.
+    fn ether_type(&self) -> u16;
+
+    /// False for a frame that is not the gateway's to handle: with the tag of a VLAN that the hardware or the kernel took off,
+    /// or for another station's address.
     fn is_for_us(&self) -> bool;
 
     /// Segments that the frame stands for: 1 unless it is a GSO packet.
@@ -87,4 +100,7 @@ pub trait Edit: Frame {
 
     /// Replaces the 16-bit word at `offset` of the IPv4 header (as it stands in the packet), and the header checksum.
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()>;
+
+    /// Replaces the byte at `offset`, which no checksum covers.
+    fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()>;
 }

@@ -5,29 +5,40 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
     cty::c_void,
-    helpers::generated::{bpf_check_mtu, bpf_redirect_neigh},
+    helpers::generated::{bpf_check_mtu, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_vlan_pop},
     programs::TcContext,
 };
 
-use super::{Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
-use crate::abi::{Address4, Port};
+use super::{ETHERNET, Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
+use crate::{
+    abi::{Address4, Port},
+    maps::INTERFACES,
+};
 
-/// Bytes that must be in the linear area: Ethernet, the longest IPv4 header, a TCP header.
-const HEADERS: u32 = 14 + 60 + 20;
+/// Bytes that must be in the linear area: Ethernet, IP headers with what may follow them, a TCP header; or an ICMP error with
+/// the headers that it quotes.
+const HEADERS: u32 = 160;
 
-/// An skb.
-pub struct TcFrame(TcContext);
+/// An skb, and the length of its link header.
+pub struct TcFrame(TcContext, usize);
 
 impl TcFrame {
     /// The skb of this context. Pulls the headers into the linear area where the driver left them in pages.
     #[inline(always)]
     pub fn new(context: TcContext) -> Self {
+        // SAFETY: the kernel hands us a valid context.
+        let interface = unsafe { (*context.skb.skb).ifindex };
+        let link_header = match INTERFACES.get_ptr(interface) {
+            // SAFETY: a live map value of plain words. The mask shows the verifier that link headers are short.
+            Some(known) => unsafe { (*known).link_header as usize & 0xe },
+            None => ETHERNET,
+        };
         let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
         if context.data() + wanted as usize > context.data_end() {
             // A failure shows as a packet that is too short.
             let _ = context.pull_data(wanted);
         }
-        Self(context)
+        Self(context, link_header)
     }
 
     /// First byte of the linear area and the byte behind its last.
@@ -72,8 +83,25 @@ impl TcFrame {
     /// Sends it out of the interface; the kernel finds the route and resolves the neighbour. Returns the TC action.
     #[inline(always)]
     pub fn redirect(&self, interface: u32) -> i32 {
+        self.make_plain_ethernet();
         // SAFETY: no parameters are handed over.
         unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
+    }
+
+    /// `bpf_redirect_neigh` takes an Ethernet header off (kernel: `__bpf_redirect_neigh`): one is put on where there is none.
+    /// A priority tag stays behind, it was for the link that the frame came by.
+    #[inline(always)]
+    fn make_plain_ethernet(&self) {
+        let skb = self.0.skb.skb;
+        // SAFETY: the kernel hands us a valid context. If a helper fails, so will the redirect.
+        unsafe {
+            if self.1 == 0 {
+                bpf_skb_change_head(skb, ETHERNET as u32, 0);
+            }
+            if (*skb).vlan_present != 0 {
+                bpf_skb_vlan_pop(skb);
+            }
+        }
     }
 
     #[inline(always)]
@@ -89,10 +117,23 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
+    fn network(&self) -> usize {
+        self.1
+    }
+
+    #[inline(always)]
+    fn ether_type(&self) -> u16 {
+        // SAFETY: the kernel hands us a valid context.
+        u16::from_be(unsafe { (*self.0.skb.skb).protocol } as u16)
+    }
+
+    #[inline(always)]
     fn is_for_us(&self) -> bool {
         const OTHER_HOST: u32 = 3; // PACKET_OTHERHOST of linux/if_packet.h
+        const VLAN: u32 = 0xfff; // VLAN_VID_MASK of linux/if_vlan.h; VLAN 0 is a priority only, and no VLAN (802.1Q §9.6)
+        let skb = self.0.skb.skb;
         // SAFETY: the kernel hands us a valid context.
-        unsafe { (*self.0.skb.skb).vlan_present == 0 && (*self.0.skb.skb).pkt_type != OTHER_HOST }
+        unsafe { ((*skb).vlan_present == 0 || (*skb).vlan_tci & VLAN == 0) && (*skb).pkt_type != OTHER_HOST }
     }
 
     #[inline(always)]
@@ -141,6 +182,11 @@ impl Edit for TcFrame {
         self.0.store(offset, &new, 0).ok()?;
         self.0.l3_csum_replace(header_sum, u64::from(old), u64::from(new), 2).ok()
     }
+
+    #[inline(always)]
+    fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()> {
+        self.0.store(offset, &new, 0).ok()
+    }
 }
 
 impl Hook for TcFrame {
@@ -158,11 +204,12 @@ impl Hook for TcFrame {
 
 impl Forward for TcFrame {
     #[inline(always)]
-    fn exceeds_mtu(&self, interface: u32) -> bool {
-        let mut length = 0;
+    fn exceeds_mtu(&self, interface: u32, length: u32) -> bool {
+        // SAFETY: the kernel hands us a valid context.
+        let is_gso = unsafe { (*self.0.skb.skb).gso_size } != 0;
+        // A length of our own leaves link headers out of account, which may differ; the kernel refuses it for segments.
+        let (mut length, flags) = if is_gso { (0, BPF_MTU_CHK_SEGS) } else { (length, 0) };
         // SAFETY: `length` lives through the call.
-        let result =
-            unsafe { bpf_check_mtu(self.context(), interface, &raw mut length, 0, u64::from(BPF_MTU_CHK_SEGS)) };
-        result != 0
+        unsafe { bpf_check_mtu(self.context(), interface, &raw mut length, 0, u64::from(flags)) != 0 }
     }
 }

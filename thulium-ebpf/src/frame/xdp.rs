@@ -2,7 +2,7 @@
 
 use aya_ebpf::{EbpfContext as _, cty::c_void, programs::XdpContext};
 
-use super::{Frame, Hook, Plain, hook::read_within};
+use super::{ETHER_TYPE, ETHERNET, Frame, Hook, Plain, hook::read_within};
 
 /// A frame as the driver received it.
 pub struct XdpFrame(XdpContext);
@@ -36,6 +36,17 @@ impl Frame for XdpFrame {
     fn length(&self) -> usize {
         let (start, end) = self.bounds();
         end - start
+    }
+
+    #[inline(always)]
+    fn network(&self) -> usize {
+        // Drivers without Ethernet headers offer no native XDP.
+        ETHERNET
+    }
+
+    #[inline(always)]
+    fn ether_type(&self) -> u16 {
+        self.read(ETHER_TYPE).map_or(0, u16::from_be)
     }
 
     #[inline(always)]

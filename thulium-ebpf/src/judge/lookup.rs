@@ -4,8 +4,8 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 
 use super::{first, flows_to};
 use crate::{
-    abi::{Address4, ClientPrefix, GENERATIONS, Port, PortPrefix, Reason, RemotePrefix},
-    maps::{CLIENT_PREFIXES, FLOW_TABLES, PORT_PREFIXES, REMOTES},
+    abi::{ClientPrefix, GENERATIONS, Port, PortPrefix, Reason, RemotePrefix},
+    maps::{FLOW_TABLES, PORT_PREFIXES, Tables},
     moment::Moment,
     parse::Packet,
     verdict::Refusal,
@@ -22,9 +22,9 @@ pub struct Admission {
 
 /// The flow that a client's packet to the world belongs to.
 #[inline(never)]
-pub fn admit(moment: &Moment, packet: &Packet<Address4>) -> Result<Admission, Refusal> {
-    let hosts = hosts_of(moment, packet.destination);
-    let flows = client_flows(moment, packet.source);
+pub fn admit<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Result<Admission, Refusal> {
+    let hosts = hosts_of(moment, &packet.destination);
+    let flows = client_flows(moment, &packet.source);
     match choose(moment, flows, hosts, packet.protocol, packet.destination_port) {
         Some(flow) => Ok(Admission { hosts, flow }),
         None => Err(Reason::NoFlow.into()),
@@ -33,20 +33,20 @@ pub fn admit(moment: &Moment, packet: &Packet<Address4>) -> Result<Admission, Re
 
 /// The flow that a packet would belong to if a client had sent it: for packets whose source says no more who sent them.
 #[inline(never)]
-pub fn admit_any_client(moment: &Moment, packet: &Packet<Address4>) -> Option<u8> {
-    choose(moment, u64::MAX, hosts_of(moment, packet.destination), packet.protocol, packet.destination_port)
+pub fn admit_any_client<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Option<u8> {
+    choose(moment, u64::MAX, hosts_of(moment, &packet.destination), packet.protocol, packet.destination_port)
 }
 
 /// The flow by which the present generation admits a session that was opened for `hosts`. The remote's address is not
 /// looked up again: a session never depends on a name once it is admitted.
 #[inline(always)]
-pub fn readmit(moment: &Moment, client: Address4, hosts: u64, protocol: u8, remote_port: Port) -> Option<u8> {
+pub fn readmit<A: Tables>(moment: &Moment, client: &A, hosts: u64, protocol: u8, remote_port: Port) -> Option<u8> {
     choose(moment, client_flows(moment, client), hosts, protocol, remote_port)
 }
 
 /// True if the policy governs this client.
 #[inline(never)]
-pub fn is_client(moment: &Moment, address: Address4) -> bool {
+pub fn is_client<A: Tables>(moment: &Moment, address: &A) -> bool {
     client_flows(moment, address) != 0
 }
 
@@ -61,9 +61,9 @@ fn choose(moment: &Moment, client: u64, hosts: u64, protocol: u8, remote_port: P
 }
 
 #[inline(always)]
-fn client_flows(moment: &Moment, address: Address4) -> u64 {
-    let key = Key::new(64, ClientPrefix { generation: moment.generation, address });
-    CLIENT_PREFIXES.get(&key).copied().unwrap_or(0)
+fn client_flows<A: Tables>(moment: &Moment, address: &A) -> u64 {
+    let key = Key::new(32 + A::BITS, ClientPrefix::new(moment.generation, *address));
+    A::client_prefixes().get(&key).copied().unwrap_or(0)
 }
 
 #[inline(always)]
@@ -74,8 +74,8 @@ fn port_flows(moment: &Moment, protocol: u8, port: Port) -> u64 {
 }
 
 #[inline(always)]
-fn hosts_of(moment: &Moment, address: Address4) -> u64 {
-    match REMOTES.get(&Key::new(64, RemotePrefix { pad: 0, address })) {
+fn hosts_of<A: Tables>(moment: &Moment, address: &A) -> u64 {
+    match A::remotes().get(&Key::new(32 + A::BITS, RemotePrefix::new(*address))) {
         Some(remote) if remote.until > moment.now => remote.hosts,
         _ => 0,
     }

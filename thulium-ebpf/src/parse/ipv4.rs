@@ -1,10 +1,10 @@
 //! IPv4 (RFC 791) and the transport header behind it.
 
-use network_types::{ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
+use network_types::ip::Ipv4Hdr;
 
-use super::{Fragment, Packet, protocol, tcp_flags};
+use super::{Fragment, Packet, protocol, transport};
 use crate::{
-    abi::{Address4, Port, Reason},
+    abi::{Address4, Reason},
     checksum,
     frame::Frame,
 };
@@ -20,7 +20,7 @@ pub(super) fn parse<F: Frame>(frame: &F, packet: &mut Packet<Address4>) {
     packet.destination = Address4::new(header.dst_addr);
     packet.protocol = header.proto;
     packet.ttl = header.ttl;
-    packet.identification = u16::from_ne_bytes(header.id);
+    packet.identification = u32::from(u16::from_ne_bytes(header.id));
     packet.fault = network_fault(frame, network, &header, packet);
 }
 
@@ -51,57 +51,16 @@ fn network_fault<F: Frame>(
     }
 
     let fragment = u16::from_be_bytes(header.frags);
-    packet.fragment = match (fragment & 0x1fff != 0, fragment & 0x2000 != 0) {
-        (true, _) => Fragment::Later,
-        (false, true) => Fragment::First,
-        (false, false) => Fragment::Whole,
-    };
-    let fault = transport_fault(frame, packet, length - header_length);
+    packet.fragment = Fragment::at(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
+    let fault = transport::fault(frame, packet, length - header_length);
     if header_length > Ipv4Hdr::LEN { Some(Reason::IpOptions) } else { fault }
 }
 
-/// Takes the ports and control bits over; what is wrong with the transport header of `available` bytes and data.
-#[inline(always)]
-fn transport_fault<F: Frame>(frame: &F, packet: &mut Packet<Address4>, available: usize) -> Option<Reason> {
-    if !matches!(packet.protocol, protocol::TCP | protocol::UDP | protocol::ICMP) {
-        return Some(Reason::UnknownProtocol);
-    }
-    if packet.fragment == Fragment::Later || packet.protocol == protocol::ICMP {
-        return None;
-    }
-    // The header's length is bounded by 60 bytes; the mask shows the verifier that.
-    let transport = usize::from(packet.transport & 0x7f);
-    if packet.protocol == protocol::UDP {
-        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(Reason::Malformed) };
-        packet.source_port = Port::from_be16(u16::from_ne_bytes(udp.src));
-        packet.destination_port = Port::from_be16(u16::from_ne_bytes(udp.dst));
-        let length = usize::from(u16::from_be_bytes(udp.len));
-        let fits = length <= available || packet.fragment == Fragment::First;
-        if available < UdpHdr::LEN || length < UdpHdr::LEN || !fits {
-            return Some(Reason::Malformed);
-        }
-    } else {
-        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(Reason::Malformed) };
-        packet.source_port = Port::from_be16(u16::from_ne_bytes(tcp.source));
-        packet.destination_port = Port::from_be16(u16::from_ne_bytes(tcp.dest));
-        packet.tcp_flags = control_bits(&tcp);
-        let header = usize::from(tcp.doff()) * 4;
-        if header < TcpHdr::LEN || header > available {
-            return Some(Reason::Malformed);
-        }
-    }
-    if packet.source_port.number() == 0 || packet.destination_port.number() == 0 {
-        return Some(Reason::Malformed);
-    }
-    None
-}
+impl super::Headers for Address4 {
+    const ICMP: u8 = protocol::ICMP;
 
-/// The control bits that the session's state depends on, as in [`tcp_flags`].
-#[inline(always)]
-fn control_bits(tcp: &TcpHdr) -> u8 {
-    let bit = |set: u16, flag: u8| if set != 0 { flag } else { 0 };
-    bit(tcp.fin(), tcp_flags::FIN)
-        | bit(tcp.syn(), tcp_flags::SYN)
-        | bit(tcp.rst(), tcp_flags::RST)
-        | bit(tcp.ack(), tcp_flags::ACK)
+    #[inline(always)]
+    fn read<F: Frame>(frame: &F, packet: &mut Packet<Self>) {
+        parse(frame, packet);
+    }
 }

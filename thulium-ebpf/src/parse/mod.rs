@@ -1,11 +1,11 @@
 //! One look at a frame: a small packet that all later stages work on.
 
 mod ipv4;
-
-use network_types::eth::EthHdr;
+mod ipv6;
+mod transport;
 
 use crate::{
-    abi::{Address4, FlowKey, FragmentKey, Port, PortKey, Reason, Side},
+    abi::{Address, FlowKey, FragmentKey, Port, PortKey, Reason, Side},
     frame::{Frame, TransportChecksum},
 };
 
@@ -17,6 +17,8 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP (RFC 768).
     pub const UDP: u8 = 17;
+    /// ICMPv6 (RFC 4443).
+    pub const ICMPV6: u8 = 58;
 }
 
 /// TCP control bits (RFC 9293 §3.1).
@@ -53,6 +55,18 @@ pub enum Fragment {
     Later,
 }
 
+impl Fragment {
+    /// The place of a packet that has an offset in its datagram or has none, and is followed by more fragments or is not.
+    #[inline(always)]
+    const fn at(has_offset: bool, has_more: bool) -> Self {
+        match (has_offset, has_more) {
+            (true, _) => Self::Later,
+            (false, true) => Self::First,
+            (false, false) => Self::Whole,
+        }
+    }
+}
+
 /// What the stages need to know of a packet; `A` is its address type.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<A> {
@@ -68,12 +82,12 @@ pub struct Packet<A> {
     pub protocol: u8,
     /// TCP control bits (see [`tcp_flags`]); zero for the others.
     pub tcp_flags: u8,
-    /// Hops left.
+    /// Hops left: the time to live of IPv4, the hop limit of IPv6.
     pub ttl: u8,
     /// Its place in its datagram.
     pub fragment: Fragment,
-    /// Identification field, as it stands in the packet.
-    pub identification: u16,
+    /// Identification field, as it stands in the packet; 16 bits of it in IPv4.
+    pub identification: u32,
     /// Offset of the IP header from the start of the frame, bytes.
     pub network: u16,
     /// Offset of the transport header from the start of the frame, bytes.
@@ -87,7 +101,7 @@ pub struct Packet<A> {
 impl<A: Copy + Default> Packet<A> {
     /// A packet before anything of it was read: its IP header is at `network`, and it is malformed until shown otherwise.
     #[inline(always)]
-    fn nothing(network: usize) -> Self {
+    pub fn nothing(network: usize) -> Self {
         Self {
             source: A::default(),
             destination: A::default(),
@@ -150,6 +164,7 @@ impl<A: Copy> Packet<A> {
             identification: self.identification,
             protocol: self.protocol,
             side: side as u8,
+            pad: 0,
         }
     }
 
@@ -173,27 +188,33 @@ impl<A: Copy> Packet<A> {
     }
 }
 
-/// What a frame holds, by its link header; one that is not for us counts as `Other`.
+/// An address family whose headers can be read.
+pub trait Headers: Address {
+    /// The IANA protocol number of its ICMP.
+    const ICMP: u8;
+
+    /// Fills `packet` in, whose IP header is at [`Packet::network`].
+    fn read<F: Frame>(frame: &F, packet: &mut Packet<Self>);
+}
+
+/// What a frame holds; one that is not for us counts as `Other`.
 #[inline(always)]
 pub fn kind<F: Frame>(frame: &F) -> Kind {
     if !frame.is_for_us() {
         return Kind::Other;
     }
-    match frame.read::<EthHdr>(0) {
-        Some(ethernet) => match u16::from_be(ethernet.ether_type) {
-            0x0800 => Kind::Ipv4,
-            0x86dd => Kind::Ipv6,
-            _ => Kind::Other,
-        },
-        None => Kind::Other,
+    match frame.ether_type() {
+        0x0800 => Kind::Ipv4,
+        0x86dd => Kind::Ipv6,
+        _ => Kind::Other,
     }
 }
 
-/// Reads the headers of an IPv4 frame. What contradicts itself is a packet with a [`Packet::fault`].
+/// Reads the headers of a frame of family `A`. What contradicts itself is a packet with a [`Packet::fault`].
 #[inline(always)]
-pub fn parse<F: Frame>(frame: &F) -> Packet<Address4> {
-    let mut packet = Packet::nothing(EthHdr::LEN);
-    ipv4::parse(frame, &mut packet);
+pub fn parse<F: Frame, A: Headers>(frame: &F) -> Packet<A> {
+    let mut packet = Packet::nothing(frame.network());
+    A::read(frame, &mut packet);
     packet
 }
 

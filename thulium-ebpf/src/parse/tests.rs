@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{checksum::fold, frame::Bytes};
+use crate::{
+    abi::{Address4, Address6},
+    checksum::fold,
+    frame::Bytes,
+};
 
 /// An Ethernet frame with an IPv4 header in front of `behind`; its checksum is right.
 pub(crate) fn ipv4(protocol: u8, fragment: u16, behind: &[u8]) -> Vec<u8> {
@@ -75,7 +79,7 @@ proptest! {
     #[test]
     fn any_bytes_are_parsed_and_lie_within_the_frame(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let frame = Bytes(bytes);
-        let packet = parse(&frame);
+        let packet: Packet<Address4> = parse(&frame);
         if packet.fault.is_none() {
             prop_assert!(frame.length() >= 14 + packet.length as usize);
             prop_assert!(usize::from(packet.transport) <= 14 + packet.length as usize);
@@ -94,5 +98,76 @@ proptest! {
         let mut frame = ipv4(protocol::UDP, 0, &udp(b"INVITE"));
         frame[14 + bit / 8] ^= 1 << (bit % 8);
         prop_assert!(parsed(frame).fault.is_some());
+    }
+}
+
+/// An Ethernet frame with an IPv6 header and `behind`, which begins with a header of number `next`.
+fn ipv6(next: u8, behind: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0];
+    frame.extend((behind.len() as u16).to_be_bytes());
+    frame.extend([next, 64]);
+    frame.extend(SOURCE6.octets());
+    frame.extend(DESTINATION6.octets());
+    frame.extend(behind);
+    frame
+}
+
+const SOURCE6: Address6 = Address6::new([0x20, 1, 0xd, 0xb8, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10]);
+const DESTINATION6: Address6 = Address6::new([0x20, 1, 0xd, 0xb8, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+
+fn parsed6(frame: Vec<u8>) -> Packet<Address6> {
+    parse(&Bytes(frame))
+}
+
+#[test]
+fn an_ipv6_datagram_is_read() {
+    let packet = parsed6(ipv6(protocol::UDP, &udp(b"INVITE")));
+    assert_eq!((packet.fault, packet.source, packet.destination), (None, SOURCE6, DESTINATION6));
+    assert_eq!((packet.source_port.number(), packet.destination_port.number()), (5060, 15060));
+    assert_eq!((packet.length, packet.ttl, packet.fragment), (54, 64, Fragment::Whole));
+}
+
+#[test]
+fn extension_headers_are_walked_up_to_a_bound() {
+    let options = |next: u8, more: &[u8]| [&[next, 0, 1, 4, 0, 0, 0, 0], more].concat();
+    let two = options(60, &options(protocol::UDP, &udp(b"INVITE")));
+    let packet = parsed6(ipv6(0, &two));
+    assert_eq!((packet.fault, packet.protocol, packet.destination_port.number()), (None, protocol::UDP, 15060));
+    let mut many = udp(b"INVITE");
+    for next in [protocol::UDP, 60, 60, 60, 60] {
+        many = options(next, &many);
+    }
+    assert_eq!(parsed6(ipv6(60, &many)).fault, Some(Reason::IpOptions), "more than four");
+    let long = [[protocol::UDP, 8].as_slice(), &[0; 70], &udp(b"")].concat();
+    assert_eq!(parsed6(ipv6(60, &long)).fault, Some(Reason::IpOptions), "more than 64 bytes");
+    let routed = [[protocol::UDP, 0, 0, 0, 0, 0, 0, 0].as_slice(), &udp(b"")].concat();
+    assert_eq!(parsed6(ipv6(43, &routed)).fault, Some(Reason::IpOptions), "a route of the sender's");
+    assert_eq!(parsed6(ipv6(0, &[60])).fault, Some(Reason::Malformed), "cut short");
+}
+
+#[test]
+fn the_place_in_an_ipv6_datagram_is_told() {
+    let fragment = |place: u16, behind: &[u8]| {
+        let [high, low] = place.to_be_bytes();
+        ipv6(44, &[[protocol::UDP, 0, high, low, 1, 2, 3, 4].as_slice(), behind].concat())
+    };
+    let first = parsed6(fragment(1, &udp(b"INVITE")));
+    assert_eq!((first.fault, first.fragment, first.source_port.number()), (None, Fragment::First, 5060));
+    let later = parsed6(fragment(1480, b"more of it"));
+    assert_eq!((later.fault, later.fragment, later.source_port.number()), (None, Fragment::Later, 0));
+    assert_eq!(later.identification, u32::from_ne_bytes([1, 2, 3, 4]));
+    assert_eq!(parsed6(fragment(0, &udp(b"all of it"))).fragment, Fragment::Whole, "an atomic fragment (RFC 6946)");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_as_ipv6_is_read_or_has_a_fault(next: u8, behind in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..260) {
+        let mut frame = ipv6(next, &behind);
+        frame.truncate(frame.len().saturating_sub(cut));
+        let packet = parsed6(frame.clone());
+        if packet.fault.is_none() {
+            prop_assert!(usize::from(packet.transport) <= frame.len());
+            prop_assert!(matches!(packet.protocol, protocol::TCP | protocol::UDP | protocol::ICMPV6));
+        }
     }
 }

@@ -22,7 +22,7 @@ pub enum Fate {
 /// Counts a refusal and says what becomes of the packet.
 #[inline(never)]
 pub fn refuse<H: Hook>(frame: &H, direction: Direction, refusal: &Refusal, moment: &Moment) -> Fate {
-    let verdict = if refusal.reason.is_unmatched() && moment.settings.pass_unmatched == 1 {
+    let verdict = if refusal.is_unmatched() && moment.settings.pass_unmatched == 1 {
         Verdict::Pass
     } else if moment.settings.audit == 1 {
         Verdict::WouldDrop
@@ -32,11 +32,11 @@ pub fn refuse<H: Hook>(frame: &H, direction: Direction, refusal: &Refusal, momen
     let (family, bytes) = measure(frame);
     let key = DropKey {
         interface: frame.interface(),
-        reason: refusal.reason as u8,
+        reason: refusal.reason(),
         direction: direction as u8,
         family: family as u8,
         verdict: verdict as u8,
-        flow: refusal.flow,
+        flow: refusal.flow(),
         pad: [0; 3],
     };
     add(&key, u64::from(frame.segments()), bytes);
@@ -47,11 +47,11 @@ pub fn refuse<H: Hook>(frame: &H, direction: Direction, refusal: &Refusal, momen
 /// own length counts where a header lies.
 #[inline(always)]
 fn measure<H: Hook>(frame: &H) -> (Family, u64) {
-    const LINK: usize = network_types::eth::EthHdr::LEN;
     const IPV6_HEADER: u64 = 40;
-    let present = frame.length().saturating_sub(LINK) as u64;
-    let word = |offset| frame.read::<u16>(LINK + offset).map_or(0, |word| u64::from(u16::from_be(word)));
-    let is_ipv6 = frame.read::<u8>(LINK).is_some_and(|first| first >> 4 == 6);
+    let network = frame.network();
+    let present = frame.length().saturating_sub(network) as u64;
+    let word = |offset| frame.read::<u16>(network + offset).map_or(0, |word| u64::from(u16::from_be(word)));
+    let is_ipv6 = frame.read::<u8>(network).is_some_and(|first| first >> 4 == 6);
     let (family, told) = if is_ipv6 { (Family::Ipv6, word(4) + IPV6_HEADER) } else { (Family::Ipv4, word(2)) };
     let is_plausible = told >= 20 && told <= present;
     (family, if is_plausible { told } else { present })

@@ -1,19 +1,18 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{keep_ports, recall_ports, rejudge};
+use super::{Network, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
-    abi::{Address4, Reason, Role, Side},
+    abi::{Address4, Address6, Family, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
-    frame::Frame as _,
-    frame::TcFrame,
+    frame::{Frame as _, TcFrame},
     judge,
-    maps::{FOREIGN, UPLINKS},
     moment::Moment,
-    parse::{Fragment, Kind, Packet, kind, parse, protocol},
+    parse::{Kind, Packet, kind},
+    ports::{self, Outside as _},
     route::role_of,
     session::{self, table},
-    translate::{self, Part},
+    translate::Part,
     verdict::{Outcome, Refusal, Verdict},
 };
 
@@ -23,43 +22,54 @@ pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
     let told = frame.mark() & MARK_MASK.load();
     let came_by = frame.ingress_interface();
     if told == MARK_TRANSLATED.load() || came_by == 0 {
-        return Ok(Verdict::Pass);
+        return Ok(Verdict::PASS);
     }
-    let from_lan = role_of(came_by) == Some(Role::Lan);
+    let mut outcome = Ok(Verdict::PASS);
     match kind(frame) {
-        Kind::Ipv4 => {}
-        Kind::Ipv6 if from_lan => return Err(Reason::Ipv6Unsupported.into()),
-        Kind::Ipv6 | Kind::Other => return Ok(Verdict::Pass),
+        Kind::Ipv4 => leave_by::<Address4>(frame, moment, &mut outcome),
+        Kind::Ipv6 => leave_by::<Address6>(frame, moment, &mut outcome),
+        Kind::Other => {}
     }
-    let mut packet = parse(frame);
+    outcome
+}
+
+#[inline(never)]
+fn leave_by<A: Network>(frame: &mut TcFrame, moment: &Moment, outcome: &mut Outcome) {
+    if let Some(packet) = read_packet::<TcFrame, A>(frame) {
+        *outcome = judge_forwarded(frame, packet, moment);
+    }
+}
+
+/// Judges what the kernel forwarded.
+#[inline(always)]
+fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, moment: &Moment) -> Outcome {
+    let told = frame.mark() & MARK_MASK.load();
+    let from_lan = role_of(frame.ingress_interface()) == Some(Role::Lan);
+    if from_lan && A::FAMILY == Family::Ipv6 && moment.settings.governs_ipv6 == 0 {
+        return Err(Reason::Ipv6Unsupported.into());
+    }
     if told == MARK_SETTLED.load() {
-        return kernels_own(&packet, moment);
+        return kernels_own(packet, moment);
     }
-    recall_ports(&mut packet, Side::Lan, moment);
-    if judge::is_client(moment, packet.source) {
+    recall_ports(packet, Side::Lan, moment);
+    if judge::is_client(moment, &packet.source) {
         // Sessions are opened from the LAN only.
-        return if from_lan { forward(frame, &packet, moment) } else { Err(Reason::SpoofedSource.into()) };
+        return if from_lan { forward(frame, packet, moment) } else { Err(Reason::SpoofedSource.into()) };
     }
     // A mark that is gone was overwritten by a rule: then a translated packet of the LAN may be anybody's.
-    if told == MARK_GOVERNED.load() || (from_lan && is_external(packet.source)) {
-        return Err(translated_by_others(&packet, moment));
+    if told == MARK_GOVERNED.load() || (from_lan && A::is_external(&packet.source)) {
+        return Err(translated_by_others(packet, moment));
     }
-    kernels_own(&packet, moment)
+    kernels_own(packet, moment)
 }
 
 /// A packet that the kernel forwards for somebody who is not governed. It must not be mixed up with a session of ours.
-#[inline(never)]
-fn kernels_own(packet: &Packet<Address4>, moment: &Moment) -> Outcome {
+#[inline(always)]
+fn kernels_own<A: Network>(packet: &Packet<A>, moment: &Moment) -> Outcome {
     if packet.fault.is_none() && table::find(&packet.reply_key(), moment).is_some() {
         return Err(Reason::ForeignNat.into());
     }
-    Ok(Verdict::PassForeign)
-}
-
-/// True if sessions are translated to this address.
-#[inline(always)]
-fn is_external(address: Address4) -> bool {
-    UPLINKS.get(0).is_some_and(|uplink| uplink.address == address)
+    Ok(Verdict::PASS_FOREIGN)
 }
 
 /// A packet that the kernel forwards leaves. If its NAT gave it our external address, the reply to it is the kernel's, even
@@ -69,17 +79,15 @@ pub fn expect_reply(frame: &TcFrame, moment: &Moment) {
     if kind(frame) != Kind::Ipv4 {
         return;
     }
-    let packet = parse(frame);
-    let has_ports = packet.fault.is_none() && matches!(packet.protocol, protocol::TCP | protocol::UDP);
-    if has_ports && packet.fragment != Fragment::Later && is_external(packet.source) {
-        // A full table forgets the oldest: only its next packet brings it back.
-        let _ = FOREIGN.insert(packet.reply_key(), moment.now, 0);
+    let Some(packet) = read_packet::<TcFrame, Address4>(frame) else { return };
+    if Address4::is_external(&packet.source) {
+        ports::expect_reply(packet, moment);
     }
 }
 
 /// A client's packet with its own source: the same pipeline as at the LAN, but the kernel has routed it already.
-#[inline(never)]
-fn forward(frame: &mut TcFrame, packet: &Packet<Address4>, moment: &Moment) -> Outcome {
+#[inline(always)]
+fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Outcome {
     if let Some(reason) = packet.fault {
         return Err(reason.into());
     }
@@ -98,21 +106,29 @@ fn forward(frame: &mut TcFrame, packet: &Packet<Address4>, moment: &Moment) -> O
 }
 
 /// Translates a packet of a session, and lets it go on.
+#[inline(always)]
+fn translate<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, entry: table::Entry<A>, moment: &Moment) -> Outcome {
+    if translate_source(frame, packet, entry, moment) { Ok(Verdict::ONWARD) } else { Err(Reason::Malformed.into()) }
+}
+
 #[inline(never)]
-fn translate(frame: &mut TcFrame, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
+fn translate_source<A: Network>(
+    frame: &mut TcFrame,
+    packet: &Packet<A>,
+    entry: table::Entry<A>,
+    moment: &Moment,
+) -> bool {
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.ingress_interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
     // SAFETY: `entry` is a live map value of plain words.
-    let rewrite = unsafe { (*entry).rewrite };
-    translate::rewrite(frame, packet, Part::Source, &rewrite).ok_or(Reason::Malformed)?;
-    Ok(Verdict::Onward)
+    A::rewrite(frame, packet, Part::Source, unsafe { &(*entry).rewrite }).is_some()
 }
 
 /// A client's packet that a NAT rule of the gateway translated before us: who sent it is lost, so it is refused either way.
 #[inline(always)]
-fn translated_by_others(packet: &Packet<Address4>, moment: &Moment) -> Refusal {
+fn translated_by_others<A: Network>(packet: &Packet<A>, moment: &Moment) -> Refusal {
     if let Some(reason) = packet.fault {
         return reason.into();
     }

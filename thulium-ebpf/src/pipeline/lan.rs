@@ -1,50 +1,69 @@
 //! LAN ingress: what clients send. Admitted traffic leaves from here; everything else reaches the kernel untouched.
 
-use super::{keep_ports, recall_ports, rejudge};
+use super::{Network, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
-    abi::{Address4, Reason, Role, Side},
+    abi::{Address4, Address6, Reason, Role, Side},
     frame::{Forward, Hook},
     judge,
     maps::UPLINKS,
     moment::Moment,
-    parse::{Kind, Packet, kind, parse},
-    route::{Way, way4},
+    parse::{Kind, Packet, kind},
+    route::Way,
     session::{self, table},
-    translate::{self, Part},
+    translate::Part,
     verdict::{Outcome, Refusal, Verdict},
 };
 
 /// What TC decides: it opens sessions and sends admitted packets out of their uplink.
 #[inline(always)]
 pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
-    if kind(frame) != Kind::Ipv4 {
-        return Ok(Verdict::Pass);
+    let mut outcome = Ok(Verdict::PASS);
+    match kind(frame) {
+        Kind::Ipv4 => receive_from::<F, Address4>(frame, moment, &mut outcome),
+        Kind::Ipv6 => receive_from::<F, Address6>(frame, moment, &mut outcome),
+        Kind::Other => {}
     }
-    let mut packet = parse(frame);
-    recall_ports(&mut packet, Side::Lan, moment);
+    outcome
+}
+
+#[inline(never)]
+fn receive_from<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome: &mut Outcome) {
+    if let Some(packet) = read_packet::<F, A>(frame) {
+        *outcome = judge_packet(frame, packet, moment);
+    }
+}
+
+#[inline(always)]
+fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, moment: &Moment) -> Outcome {
+    recall_ports(packet, Side::Lan, moment);
     let key = packet.key(Side::Lan);
     if packet.fault.is_none()
         && let Some(entry) = table::find(&key, moment)
     {
         rejudge(&key, entry, moment)?;
-        return send(frame, &packet, entry, moment);
+        return send(frame, packet, entry, moment);
     }
-    if let Some(verdict) = screen(frame, &packet, moment)? {
-        return Ok(verdict);
+    match sender(frame, packet, moment) {
+        Sender::Client => {}
+        Sender::Neighbour => return Ok(Verdict::PASS),
+        Sender::Foreign => return Ok(Verdict::PASS_FOREIGN),
+        Sender::Spoofed => return Err(Reason::SpoofedSource.into()),
     }
-    if packet.fault.is_some() {
-        return Ok(Verdict::PassGoverned);
+    match packet.fault {
+        None => {}
+        Some(Reason::Malformed) => return Err(Reason::Malformed.into()),
+        Some(_) => return Ok(Verdict::PASS_GOVERNED),
     }
-    let Ok(admission) = judge::admit(moment, &packet) else { return Ok(Verdict::PassGoverned) };
+    let Ok(admission) = judge::admit(moment, packet) else { return Ok(Verdict::PASS_GOVERNED) };
     // Local and LAN routes, and those of a VPN, come first.
-    let leaves = matches!(way4(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
+    let leaves = matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
     if !leaves || packet.ttl <= 1 {
-        return Ok(Verdict::PassGoverned);
+        return Ok(Verdict::PASS_GOVERNED);
     }
-    session::open(frame, &packet, &admission, frame.interface(), moment)
+    session::open(frame, packet, &admission, frame.interface(), moment)
         .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
     match table::find(&key, moment) {
-        Some(entry) => send(frame, &packet, entry, moment),
+        Some(entry) => send(frame, packet, entry, moment),
         None => Err(Reason::SessionsFull.into()),
     }
 }
@@ -52,52 +71,79 @@ pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
 /// What XDP decides: it refuses what TC would refuse without a session, and passes the rest up.
 #[inline(always)]
 pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
-    if kind(frame) != Kind::Ipv4 {
-        return Ok(Verdict::Pass);
+    let mut outcome = Ok(Verdict::PASS);
+    match kind(frame) {
+        Kind::Ipv4 => refuse_from::<H, Address4>(frame, moment, &mut outcome),
+        Kind::Ipv6 => refuse_from::<H, Address6>(frame, moment, &mut outcome),
+        Kind::Other => {}
     }
-    let packet = parse(frame);
-    if packet.fault != Some(Reason::Malformed) {
-        return Ok(Verdict::Pass);
-    }
-    screen(frame, &packet, moment)?;
-    Ok(Verdict::Pass)
+    outcome
 }
 
-/// Who sent it? A verdict if that settles it; none for a packet of a governed client.
 #[inline(never)]
-fn screen<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Result<Option<Verdict>, Refusal> {
-    // A host that has no address yet, and traffic within the link, never reach an uplink.
-    if packet.source.is_unspecified() || packet.destination.is_multicast_or_broadcast() {
-        return Ok(Some(Verdict::Pass));
+fn refuse_from<H: Hook, A: Network>(frame: &H, moment: &Moment, outcome: &mut Outcome) {
+    let Some(packet) = read_packet::<H, A>(frame) else { return };
+    if packet.fault != Some(Reason::Malformed) {
+        return;
     }
-    // A source that leads nowhere, or out of another interface, is spoofed.
-    if matches!(way4(frame, packet.destination, packet.source), Way::Elsewhere | Way::By(Role::Uplink)) {
-        return Err(Reason::SpoofedSource.into());
+    match sender(frame, packet, moment) {
+        Sender::Client => *outcome = Err(Reason::Malformed.into()),
+        Sender::Spoofed => *outcome = Err(Reason::SpoofedSource.into()),
+        Sender::Neighbour | Sender::Foreign => {}
     }
-    if !judge::is_client(moment, packet.source) {
-        return Ok(Some(Verdict::PassForeign));
+}
+
+/// Who a packet of the LAN is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// A client whom the policy governs.
+    Client,
+    /// A host that has no address yet, or talks within the link: that never reaches an uplink.
+    Neighbour,
+    /// Somebody on the LAN who is not governed.
+    Foreign,
+    /// Its source leads nowhere, or out of another interface.
+    Spoofed,
+}
+
+#[inline(never)]
+fn sender<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Sender {
+    if packet.source.is_unspecified() || packet.source.is_link_scoped() || packet.destination.is_link_scoped() {
+        return Sender::Neighbour;
     }
-    match packet.fault {
-        Some(Reason::Malformed) => Err(Reason::Malformed.into()),
-        _ => Ok(None),
+    if matches!(A::way(frame, packet.destination, packet.source), Way::Elsewhere | Way::By(Role::Uplink)) {
+        return Sender::Spoofed;
     }
+    if judge::is_client(moment, &packet.source) { Sender::Client } else { Sender::Foreign }
 }
 
 /// Translates and sends a packet of a session out of its uplink, unless it needs the kernel.
+#[inline(always)]
+fn send<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, entry: table::Entry<A>, moment: &Moment) -> Outcome {
+    let mut outcome = Ok(Verdict::PASS_GOVERNED);
+    send_out(frame, packet, entry, moment, &mut outcome);
+    outcome
+}
+
 #[inline(never)]
-fn send<F: Forward>(frame: &mut F, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
+fn send_out<F: Forward, A: Network>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    entry: table::Entry<A>,
+    moment: &Moment,
+    outcome: &mut Outcome,
+) {
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, slot) = unsafe { ((*entry).rewrite, (*entry).uplink) };
+    let (rewrite, slot) = unsafe { (&(*entry).rewrite, (*entry).uplink) };
     let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
-    if packet.ttl <= 1 || frame.exceeds_mtu(interface) {
+    if packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length) {
         // The kernel answers with ICMP, or fragments it and meets the guard.
-        return Ok(Verdict::PassGoverned);
+        return;
     }
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
-    translate::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
-    translate::rewrite(frame, packet, Part::Source, &rewrite).ok_or(Reason::Malformed)?;
-    Ok(Verdict::Redirect(interface))
+    let edited = A::decrement_ttl(frame, packet).and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));
+    *outcome = edited.map(|()| Verdict::redirect(interface)).ok_or(Reason::Malformed.into());
 }

@@ -11,22 +11,41 @@ pub mod lan;
 pub mod uplink;
 
 use crate::{
-    abi::{Address4, FlowKey, FragmentPorts, Reason, Side},
+    abi::{FlowKey, FragmentPorts, Reason, Side},
+    frame::Hook,
     judge,
-    maps::FRAGMENTS,
     moment::Moment,
     parse::{Fragment, Packet},
+    ports::Outside,
+    route::Routed,
     session::{self, table::Entry},
+    translate::Rewrite,
     verdict::Refusal,
 };
 
+/// An address family, as the pipeline sees it: one code path serves both.
+pub trait Network: Rewrite + Outside + Routed {}
+
+impl<A: Rewrite + Outside + Routed> Network for A {}
+
+/// Reads the headers of a frame of family `A` into this CPU's scratch.
+#[inline(always)]
+fn read_packet<'a, H: Hook, A: Network>(frame: &H) -> Option<&'a mut Packet<A>> {
+    // SAFETY: this CPU's alone until the program ends, and filled before it is read.
+    let packet = unsafe { &raw mut (*A::scratch().as_mut()?).packet };
+    unsafe { packet.write(Packet::nothing(frame.network())) };
+    let packet = unsafe { &mut *packet };
+    A::read(frame, packet);
+    Some(packet)
+}
+
 /// Gives a later fragment the ports of its first one.
 #[inline(always)]
-fn recall_ports(packet: &mut Packet<Address4>, side: Side, moment: &Moment) {
+fn recall_ports<A: Network>(packet: &mut Packet<A>, side: Side, moment: &Moment) {
     if packet.fragment != Fragment::Later || packet.fault.is_some() {
         return;
     }
-    match FRAGMENTS.get_ptr(packet.fragment_key(side)) {
+    match A::fragments().get_ptr(packet.fragment_key(side)) {
         // SAFETY: a live map value of plain words.
         Some(known) if !session::is_stale(moment.now, unsafe { (*known).seen }, session::FRAGMENT) => {
             // SAFETY: as above.
@@ -40,7 +59,7 @@ fn recall_ports(packet: &mut Packet<Address4>, side: Side, moment: &Moment) {
 
 /// Keeps the ports of an admitted first fragment for the later ones.
 #[inline(always)]
-fn keep_ports(packet: &Packet<Address4>, side: Side, moment: &Moment) {
+fn keep_ports<A: Network>(packet: &Packet<A>, side: Side, moment: &Moment) {
     if packet.fragment == Fragment::First {
         let ports = FragmentPorts {
             seen: moment.now,
@@ -49,22 +68,22 @@ fn keep_ports(packet: &Packet<Address4>, side: Side, moment: &Moment) {
             pad: 0,
         };
         // A full table evicts the oldest hint: that datagram's rest is refused, and counted.
-        let _ = FRAGMENTS.insert(packet.fragment_key(side), ports, 0);
+        let _ = A::fragments().insert(packet.fragment_key(side), ports, 0);
     }
 }
 
 /// Asks a new generation of the policy whether it admits a session that an older one opened.
 #[inline(never)]
-fn rejudge(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> Result<(), Refusal> {
+fn rejudge<A: Network>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> Result<(), Refusal> {
     // SAFETY: `entry` is a live map value of plain words.
-    let known = unsafe { *entry };
+    let known = unsafe { &*entry };
     if known.generation == moment.generation {
         return Ok(());
     }
     let (client, remote_port) = if key.side == Side::Lan as u8 {
-        (key.source, key.destination_port)
+        (&key.source, key.destination_port)
     } else {
-        (known.rewrite.address, key.source_port)
+        (&known.rewrite.address, key.source_port)
     };
     let Some(flow) = judge::readmit(moment, client, known.hosts, key.protocol, remote_port) else {
         return Err(Refusal::of_flow(Reason::PolicyChanged, known.flow));

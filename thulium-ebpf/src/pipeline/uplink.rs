@@ -1,55 +1,67 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{keep_ports, recall_ports, rejudge};
+use super::{Network, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
-    abi::{Address4, Endpoint, Reason, Role, Side},
-    frame::{Forward, Frame, Hook},
+    abi::{Address4, Address6, Family, Reason, Role, Side},
+    frame::{Forward, Hook},
     judge,
-    maps::FOREIGN,
     moment::Moment,
-    parse::{Fragment, Kind, Packet, kind, parse, protocol},
-    ports,
-    route::{Way, way6},
-    session::{self, table},
-    translate::{self, Part},
+    parse::{Fragment, Kind, Packet, kind, protocol},
+    route::Way,
+    session::table,
+    translate::Part,
     verdict::{Outcome, Verdict},
 };
 
 /// What TC decides: it translates and sends packets of sessions to their clients.
 #[inline(always)]
 pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
-    judge_packet(frame, moment, |frame, packet, entry| deliver(frame, packet, entry, moment))
+    let mut outcome = Ok(Verdict::PASS);
+    match kind(frame) {
+        Kind::Ipv4 => receive_for::<F, Address4>(frame, moment, &mut outcome),
+        Kind::Ipv6 => receive_for::<F, Address6>(frame, moment, &mut outcome),
+        Kind::Other => {}
+    }
+    outcome
+}
+
+#[inline(never)]
+fn receive_for<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome: &mut Outcome) {
+    let Some(packet) = read_packet::<F, A>(frame) else { return };
+    if let Some(entry) = session_of(packet, moment) {
+        deliver(frame, packet, entry, moment, outcome);
+    } else if let Some(reason) = stranger(frame, packet, moment) {
+        *outcome = Err(reason.into());
+    }
 }
 
 /// What XDP decides: it refuses what TC would refuse, and passes the rest up.
 #[inline(always)]
 pub fn refuse<H: Hook>(frame: &mut H, moment: &Moment) -> Outcome {
-    judge_packet(frame, moment, |_, _, _| Ok(Verdict::Pass))
-}
-
-/// Hands a packet of a session to `serve`, and refuses a stranger's.
-#[inline(always)]
-fn judge_packet<H: Hook>(
-    frame: &mut H,
-    moment: &Moment,
-    serve: impl FnOnce(&mut H, &Packet<Address4>, table::Entry) -> Outcome,
-) -> Outcome {
+    let mut outcome = Ok(Verdict::PASS);
     match kind(frame) {
-        Kind::Ipv4 => {}
-        Kind::Ipv6 => return screen6(frame),
-        Kind::Other => return Ok(Verdict::Pass),
+        Kind::Ipv4 => refuse_for::<H, Address4>(frame, moment, &mut outcome),
+        Kind::Ipv6 => refuse_for::<H, Address6>(frame, moment, &mut outcome),
+        Kind::Other => {}
     }
-    let mut packet = parse(frame);
-    recall_ports(&mut packet, Side::Uplink, moment);
-    match session_of(&packet, moment) {
-        Some(entry) => serve(frame, &packet, entry),
-        None => stranger(frame, &packet, moment).map_or(Ok(Verdict::Pass), |reason| Err(reason.into())),
+    outcome
+}
+
+#[inline(never)]
+fn refuse_for<H: Hook, A: Network>(frame: &mut H, moment: &Moment, outcome: &mut Outcome) {
+    let Some(packet) = read_packet::<H, A>(frame) else { return };
+    if session_of(packet, moment).is_none()
+        && let Some(reason) = stranger(frame, packet, moment)
+    {
+        *outcome = Err(reason.into());
     }
 }
 
+/// The live session that a packet belongs to.
 #[inline(always)]
-fn session_of(packet: &Packet<Address4>, moment: &Moment) -> Option<table::Entry> {
+fn session_of<A: Network>(packet: &mut Packet<A>, moment: &Moment) -> Option<table::Entry<A>> {
+    recall_ports(packet, Side::Uplink, moment);
     if packet.fault.is_some() {
         return None;
     }
@@ -58,66 +70,67 @@ fn session_of(packet: &Packet<Address4>, moment: &Moment) -> Option<table::Entry
 
 /// Translates a packet of a session and sends it to its client, unless it needs the kernel.
 #[inline(never)]
-fn deliver<F: Forward>(frame: &mut F, packet: &Packet<Address4>, entry: table::Entry, moment: &Moment) -> Outcome {
+fn deliver<F: Forward, A: Network>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    entry: table::Entry<A>,
+    moment: &Moment,
+    outcome: &mut Outcome,
+) {
+    *outcome = try_deliver(frame, packet, entry, moment);
+}
+
+#[inline(always)]
+fn try_deliver<F: Forward, A: Network>(
+    frame: &mut F,
+    packet: &Packet<A>,
+    entry: table::Entry<A>,
+    moment: &Moment,
+) -> Outcome {
     let key = packet.key(Side::Uplink);
     rejudge(&key, entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface) = unsafe { ((*entry).rewrite, (*entry).interface) };
-    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface);
+    let (rewrite, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
+    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Uplink, moment);
     if !needs_kernel {
-        translate::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
+        A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     }
-    translate::rewrite(frame, packet, Part::Destination, &rewrite).ok_or(Reason::Malformed)?;
-    Ok(if needs_kernel { Verdict::Onward } else { Verdict::Redirect(interface) })
+    A::rewrite(frame, packet, Part::Destination, rewrite).ok_or(Reason::Malformed)?;
+    Ok(if needs_kernel { Verdict::ONWARD } else { Verdict::redirect(interface) })
 }
 
 /// Why a packet without a session is refused: it is malformed, for a client or for a mapping. None: it is not ours.
 #[inline(never)]
-fn stranger<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> Option<Reason> {
+fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Option<Reason> {
+    if packet.source.is_link_scoped() || packet.destination.is_link_scoped() {
+        // Neighbours and routers talk to the gateway itself.
+        return None;
+    }
     if packet.fault == Some(Reason::Malformed) {
         return packet.fault;
     }
-    if judge::is_client(moment, packet.destination) {
+    // The gateway's own address on the LAN is nobody's whom the policy governs.
+    let is_for_client = judge::is_client(moment, &packet.destination)
+        && A::way(frame, packet.source, packet.destination) != Way::Elsewhere;
+    if is_for_client {
         return Some(packet.fault.unwrap_or(Reason::Unsolicited));
     }
+    if is_for_ungoverned_ipv6(frame, packet, moment) {
+        return Some(Reason::Ipv6Unsupported);
+    }
     let has_ports = packet.fragment != Fragment::Later && matches!(packet.protocol, protocol::TCP | protocol::UDP);
-    if has_ports && ports::is_mapped(&packet.destination_port_key()) && !is_kernels(frame, packet, moment) {
+    if has_ports && A::is_claimed(frame, packet, moment) {
         return Some(packet.fault.unwrap_or(Reason::NoSession));
     }
     None
 }
 
-/// True if the kernel awaits it: it answers a packet of the kernel's own NAT, or the gateway itself has a socket for it,
-/// opened after the port was mapped.
+/// True if it is IPv6 for the LAN, of which the policy governs nobody: it fails closed, as in the other direction.
 #[inline(always)]
-fn is_kernels<H: Hook>(frame: &H, packet: &Packet<Address4>, moment: &Moment) -> bool {
-    if let Some(asked) = FOREIGN.get_ptr(packet.key(Side::Uplink))
-        // SAFETY: a live map value, a word.
-        && !session::is_stale(moment.now, unsafe { *asked }, session::FOREIGN)
-    {
-        return true;
-    }
-    let remote = Endpoint::new(packet.source, packet.source_port);
-    ports::host_owns(frame, packet.protocol, remote, Endpoint::new(packet.destination, packet.destination_port))
-}
-
-/// IPv6 to the LAN is refused until it is supported; the gateway's own passes.
-#[inline(always)]
-fn screen6<H: Hook>(frame: &H) -> Outcome {
-    const ADDRESSES: usize = 14 + 8;
-    let (Some(source), Some(destination)) = (words(frame, ADDRESSES), words(frame, ADDRESSES + 16)) else {
-        return Ok(Verdict::Pass);
-    };
-    // Multicast (neighbour discovery, router advertisements) is for the gateway.
-    if destination[0].to_ne_bytes()[0] != 0xff && way6(frame, &source, &destination) == Way::By(Role::Lan) {
-        return Err(Reason::Ipv6Unsupported.into());
-    }
-    Ok(Verdict::Pass)
-}
-
-#[inline(always)]
-fn words<F: Frame>(frame: &F, offset: usize) -> Option<[u32; 4]> {
-    frame.read(offset)
+fn is_for_ungoverned_ipv6<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
+    A::FAMILY == Family::Ipv6
+        && moment.settings.governs_ipv6 == 0
+        && A::way(frame, packet.source, packet.destination) == Way::By(Role::Lan)
 }

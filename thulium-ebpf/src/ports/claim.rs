@@ -10,7 +10,7 @@ use aya_ebpf::{
 
 use super::{PROBES, candidate, may_keep};
 use crate::{
-    abi::{Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
+    abi::{Address, Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
     atomic,
     frame::Hook,
     maps::{MAPPINGS, PORTS, UPLINKS},
@@ -31,17 +31,20 @@ enum Claim {
 /// The external endpoint of the packet's client endpoint, held for one more session. The same for all its sessions,
 /// whatever their remote (RFC 4787 REQ-1).
 #[inline(never)]
-pub fn hold_mapping<H: Hook>(
+pub(super) fn hold_mapping<H: Hook>(
     frame: &H,
     packet: &Packet<Address4>,
     slot: u8,
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
     let uplink = UPLINKS.get(u32::from(slot)).ok_or(Reason::NoUplinkAddress)?;
+    let client = Endpoint::new(packet.source, packet.source_port);
+    if uplink.translates == 0 {
+        return Ok(client);
+    }
     if uplink.interface == 0 || uplink.address.is_unspecified() {
         return Err(Reason::NoUplinkAddress);
     }
-    let client = Endpoint::new(packet.source, packet.source_port);
     let key = MappingKey { client, epoch: uplink.epoch, protocol: packet.protocol, uplink: slot, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(key) {
         // SAFETY: a live map value of plain words.
@@ -85,7 +88,7 @@ fn hold(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Address4>
 fn claim<H: Hook>(
     frame: &H,
     packet: &Packet<Address4>,
-    uplink: &Uplink<Address4>,
+    uplink: &Uplink,
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
     // SAFETY: no arguments, no failure.
@@ -127,7 +130,12 @@ fn claim_port<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, 
 
 /// True if a socket of the gateway itself receives what `remote` sends to `local`.
 #[inline(always)]
-pub fn host_owns<H: Hook>(frame: &H, protocol: u8, remote: Endpoint<Address4>, local: Endpoint<Address4>) -> bool {
+pub(super) fn host_owns<H: Hook>(
+    frame: &H,
+    protocol: u8,
+    remote: Endpoint<Address4>,
+    local: Endpoint<Address4>,
+) -> bool {
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {
@@ -155,15 +163,9 @@ pub fn host_owns<H: Hook>(frame: &H, protocol: u8, remote: Endpoint<Address4>, l
     true
 }
 
-/// True if a mapping owns this external endpoint.
-#[inline(always)]
-pub fn is_mapped(key: &PortKey<Address4>) -> bool {
-    PORTS.get_ptr(key).is_some()
-}
-
 /// Gives back what a session held of its mapping; the last session's end frees port and mapping.
 #[inline(never)]
-pub fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8) {
+pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8) {
     if !give_back(held, key.protocol) {
         return;
     }

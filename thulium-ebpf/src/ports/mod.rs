@@ -2,9 +2,17 @@
 
 #[cfg(target_arch = "bpf")]
 mod claim;
+#[cfg(target_arch = "bpf")]
+mod foreign;
+#[cfg(target_arch = "bpf")]
+mod outside;
 
 #[cfg(target_arch = "bpf")]
-pub use claim::{EXISTS, hold_mapping, host_owns, is_mapped, release};
+pub use claim::EXISTS;
+#[cfg(target_arch = "bpf")]
+pub use foreign::expect_reply;
+#[cfg(target_arch = "bpf")]
+pub use outside::Outside;
 
 use crate::abi::{Port, Settings};
 

@@ -58,6 +58,7 @@ mod tests {
         udp_idle: 300 * SECOND,
         tcp_idle: 7440 * SECOND,
         per_client: 1,
+        ports_per_client: 1,
         session_cost: SECOND / 200,
         pass_unmatched: 0,
         first_port: 0,
@@ -65,6 +66,10 @@ mod tests {
         first_ephemeral: 0,
         last_ephemeral: 0,
         audit: 0,
+        governs_ipv6: 0,
+        reject: 0,
+        mss_clamp: 0,
+        pad: 0,
     };
 
     #[test]

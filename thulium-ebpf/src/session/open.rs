@@ -7,14 +7,14 @@ use super::{
     table::{end, is_live, leave_client, sweep},
 };
 use crate::{
-    abi::{Address4, Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
+    abi::{Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
     atomic,
     frame::Hook,
     judge::Admission,
-    maps::{CLIENTS, FLOWS, SWEEP, UPLINKS},
+    maps::UPLINKS,
     moment::Moment,
     parse::{Packet, protocol},
-    ports,
+    ports::{EXISTS, Outside},
 };
 
 /// The uplink of new sessions. There is one.
@@ -22,9 +22,9 @@ const UPLINK: u8 = 0;
 
 /// Opens the session of a client's packet. `lan` is the interface it came in by.
 #[inline(never)]
-pub fn open<H: Hook>(
+pub fn open<H: Hook, A: Outside>(
     frame: &H,
-    packet: &Packet<Address4>,
+    packet: &Packet<A>,
     admission: &Admission,
     lan: u32,
     moment: &Moment,
@@ -35,19 +35,19 @@ pub fn open<H: Hook>(
     if !make_room(packet, moment) {
         return Ok(());
     }
-    join_client(packet.source, moment)?;
-    let external = match ports::hold_mapping(frame, packet, UPLINK, moment) {
+    join_client(&packet.source, moment)?;
+    let external = match A::hold(frame, packet, UPLINK, moment) {
         Ok(external) => external,
         Err(reason) => {
-            leave_client(ClientKey { address: packet.source });
+            leave_client(&ClientKey { address: packet.source });
             return Err(reason);
         }
     };
     let inserted = insert(packet, &external, admission, lan, moment);
     if inserted != Inserted::Both {
-        let epoch = UPLINKS.get(u32::from(UPLINK)).map_or(0, |uplink| uplink.epoch);
-        ports::release(&packet.key(Side::Lan), &external, epoch, UPLINK);
-        leave_client(ClientKey { address: packet.source });
+        let epoch = UPLINKS.get(u32::from(UPLINK)).map_or(0, A::epoch);
+        A::release(&packet.key(Side::Lan), &external, epoch, UPLINK);
+        leave_client(&ClientKey { address: packet.source });
     }
     match inserted {
         // The winner's session serves this packet, too.
@@ -70,31 +70,34 @@ enum Inserted {
 /// Ends a stale session that has the packet's key, and looks at two more. False if another CPU has opened the packet's
 /// session meanwhile: it serves this packet, too.
 #[inline(never)]
-fn make_room(packet: &Packet<Address4>, moment: &Moment) -> bool {
+fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     let key = packet.key(Side::Lan);
-    if let Some(entry) = FLOWS.get_ptr_mut(key) {
+    if let Some(entry) = A::flows().get_ptr_mut(key) {
         if is_live(&key, entry, moment) {
             return false;
         }
         end(&key, entry);
     }
-    sweep(moment);
-    sweep(moment);
+    sweep::<A>(moment);
+    sweep::<A>(moment);
     true
 }
 
 /// Fills in both directions. Inserting the client's direction with NOEXIST decides which CPU opens the session.
 #[inline(never)]
-fn insert(
-    packet: &Packet<Address4>,
-    external: &Endpoint<Address4>,
+fn insert<A: Outside>(
+    packet: &Packet<A>,
+    external: &Endpoint<A>,
     admission: &Admission,
     lan: u32,
     moment: &Moment,
 ) -> Inserted {
     let Some(uplink) = UPLINKS.get(u32::from(UPLINK)) else { return Inserted::Full };
     let key = packet.key(Side::Lan);
-    let mut entry = FlowEntry {
+    // SAFETY: this CPU's alone until the program ends, and filled before it is read.
+    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
+    let entry = &mut scratch.entry;
+    *entry = FlowEntry {
         rewrite: *external,
         interface: lan,
         generation: moment.generation,
@@ -103,42 +106,43 @@ fn insert(
         packets: 0,
         bytes: 0,
         hosts: admission.hosts,
-        epoch: uplink.epoch,
+        epoch: A::epoch(uplink),
         flow: admission.flow,
         uplink: UPLINK,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,
         pad: 0,
+        fill: A::Pad::default(),
     };
-    if let Err(error) = FLOWS.insert(key, &entry, u64::from(BPF_NOEXIST)) {
-        return if error == ports::EXISTS { Inserted::ByAnother } else { Inserted::Full };
+    if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {
+        return if error == EXISTS { Inserted::ByAnother } else { Inserted::Full };
     }
     entry.rewrite = Endpoint::new(key.source, key.source_port);
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
-    if FLOWS.insert(pair, &entry, 0).is_ok() && SWEEP.push(key, 0).is_ok() {
+    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(key, 0).is_ok() {
         // SAFETY: a live map value of plain words.
-        if !FLOWS.get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
+        if !A::flows().get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
             // Another CPU has ended the session before its pair was there, and given back what it held.
-            let _ = FLOWS.remove(pair);
+            let _ = A::flows().remove(pair);
         }
         return Inserted::Both;
     }
-    let _ = FLOWS.remove(pair);
-    let _ = FLOWS.remove(key);
+    let _ = A::flows().remove(pair);
+    let _ = A::flows().remove(key);
     Inserted::Full
 }
 
 /// Takes a session out of the client's share and rate.
 #[inline(never)]
-fn join_client(address: Address4, moment: &Moment) -> Result<(), Reason> {
-    let key = ClientKey { address };
-    let client = match CLIENTS.get_ptr_mut(key) {
+fn join_client<A: Outside>(address: &A, moment: &Moment) -> Result<(), Reason> {
+    let key = ClientKey { address: *address };
+    let client = match A::clients().get_ptr_mut(key) {
         Some(client) => client,
         None => {
             let new = Client { since: moment.now, uplink: u32::from(UPLINK), ..Client::default() };
             // Another CPU may be faster; its entry is as good.
-            let _ = CLIENTS.insert(key, new, u64::from(BPF_NOEXIST));
-            CLIENTS.get_ptr_mut(key).ok_or(Reason::SessionsFull)?
+            let _ = A::clients().insert(key, new, u64::from(BPF_NOEXIST));
+            A::clients().get_ptr_mut(key).ok_or(Reason::SessionsFull)?
         }
     };
     // SAFETY: a live map value; its counter is shared, hence atomic, the others are words.

@@ -2,31 +2,31 @@
 
 use super::{is_stale, lifetime, tcp};
 use crate::{
-    abi::{Address4, ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
+    abi::{ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
     atomic,
-    maps::{CLIENTS, FLOWS, PORTS, SWEEP, UPLINKS},
+    maps::{Tables, UPLINKS},
     moment::Moment,
     parse::{Packet, protocol},
-    ports,
+    ports::Outside,
 };
 
 /// One direction of a live session.
-pub type Entry = *mut FlowEntry<Address4>;
+pub type Entry<A> = *mut FlowEntry<A>;
 
 /// The live session that `key` belongs to.
 #[inline(always)]
-pub fn find(key: &FlowKey<Address4>, moment: &Moment) -> Option<Entry> {
-    let entry = FLOWS.get_ptr_mut(key)?;
+pub fn find<A: Outside>(key: &FlowKey<A>, moment: &Moment) -> Option<Entry<A>> {
+    let entry = A::flows().get_ptr_mut(key)?;
     if is_live(key, entry, moment) { Some(entry) } else { None }
 }
 
 /// False if the uplink's address is another by now, or neither direction has seen a packet for the session's lifetime.
 #[inline(always)]
-pub fn is_live(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> bool {
+pub fn is_live<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> bool {
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
     let entry = unsafe { &*entry };
     let Some(uplink) = UPLINKS.get(u32::from(entry.uplink)) else { return false };
-    if uplink.epoch != entry.epoch {
+    if A::epoch(uplink) != entry.epoch {
         return false;
     }
     let lifetime = lifetime(TcpState::from_number(entry.state), moment.settings);
@@ -35,8 +35,8 @@ pub fn is_live(key: &FlowKey<Address4>, entry: Entry, moment: &Moment) -> bool {
 
 /// Traffic in either direction refreshes the session: the pair is asked before one direction is called stale.
 #[inline(never)]
-fn is_pair_live(key: &FlowKey<Address4>, rewrite: &Endpoint<Address4>, lifetime: u64, moment: &Moment) -> bool {
-    match FLOWS.get_ptr(key.pair(rewrite)) {
+fn is_pair_live<A: Outside>(key: &FlowKey<A>, rewrite: &Endpoint<A>, lifetime: u64, moment: &Moment) -> bool {
+    match A::flows().get_ptr(key.pair(rewrite)) {
         // SAFETY: as in `is_live`.
         Some(pair) => !is_stale(moment.now, unsafe { (*pair).last_seen }, lifetime),
         None => false,
@@ -46,38 +46,36 @@ fn is_pair_live(key: &FlowKey<Address4>, rewrite: &Endpoint<Address4>, lifetime:
 /// The session of a packet from the world whose own direction is missing, though its client's is there: between the two
 /// removals of an ending session, the client can have opened it anew. The missing direction is put back.
 #[inline(always)]
-pub fn heal(packet: &Packet<Address4>, moment: &Moment) -> Option<Entry> {
+pub fn heal<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Option<Entry<A>> {
     let entry = put_back(packet, moment);
     if entry.is_null() { None } else { Some(entry) }
 }
 
 /// [`heal`] with a null for none: one register, which the verifier follows through the call.
 #[inline(never)]
-fn put_back(packet: &Packet<Address4>, moment: &Moment) -> Entry {
+fn put_back<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Entry<A> {
     try_put_back(packet, moment).unwrap_or(core::ptr::null_mut())
 }
 
 #[inline(always)]
-fn try_put_back(packet: &Packet<Address4>, moment: &Moment) -> Option<Entry> {
-    let owner = PORTS.get_ptr(packet.destination_port_key())?;
-    // SAFETY: a live map value of plain words.
-    let client = unsafe { (*owner).client };
+fn try_put_back<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Option<Entry<A>> {
+    let client = A::client_at(packet)?;
     let key = packet.key(Side::Uplink);
     let pair = find(&key.pair(&client), moment)?;
-    // SAFETY: as above.
-    let mut entry = unsafe { *pair };
-    if entry.rewrite != Endpoint::new(packet.destination, packet.destination_port) {
+    // SAFETY: as above; the scratch is this CPU's alone until the program ends.
+    let (pair, scratch) = unsafe { (&*pair, A::scratch().as_mut()?) };
+    if pair.rewrite != Endpoint::new(packet.destination, packet.destination_port) {
         return None;
     }
-    entry.rewrite = client;
-    (entry.packets, entry.bytes) = (0, 0);
-    FLOWS.insert(key, &entry, 0).ok()?;
-    FLOWS.get_ptr_mut(key)
+    let entry = &mut scratch.entry;
+    *entry = FlowEntry { rewrite: client, packets: 0, bytes: 0, ..*pair };
+    A::flows().insert(key, &*entry, 0).ok()?;
+    A::flows().get_ptr_mut(key)
 }
 
 /// Keeps the way back up to date: a client can move from one LAN interface to another with its sessions.
 #[inline(always)]
-pub fn follow_client(key: &FlowKey<Address4>, entry: Entry, lan: u32) {
+pub fn follow_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
     // SAFETY: `entry` is a live map value of plain words.
     let (interface, rewrite) = unsafe { ((*entry).interface, (*entry).rewrite) };
     if interface == lan {
@@ -85,7 +83,7 @@ pub fn follow_client(key: &FlowKey<Address4>, entry: Entry, lan: u32) {
     }
     // SAFETY: as above.
     unsafe { (&raw mut (*entry).interface).write_volatile(lan) };
-    if let Some(pair) = FLOWS.get_ptr_mut(key.pair(&rewrite)) {
+    if let Some(pair) = A::flows().get_ptr_mut(key.pair(&rewrite)) {
         // SAFETY: as above.
         unsafe { (&raw mut (*pair).interface).write_volatile(lan) };
     }
@@ -93,7 +91,7 @@ pub fn follow_client(key: &FlowKey<Address4>, entry: Entry, lan: u32) {
 
 /// Counts a packet in its direction of the session, and takes TCP a step on.
 #[inline(always)]
-pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, segments: u32, moment: &Moment) {
+pub fn touch<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, packet: &Packet<A>, segments: u32, moment: &Moment) {
     // SAFETY: `entry` is a live map value; the counters are shared with other CPUs, hence atomic, the others are words.
     unsafe {
         (&raw mut (*entry).last_seen).write_volatile(moment.now);
@@ -106,7 +104,7 @@ pub fn touch(key: &FlowKey<Address4>, entry: Entry, packet: &Packet<Address4>, s
 }
 
 #[inline(never)]
-fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
+fn step_tcp<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, flags: u8) {
     let side = if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink };
     // SAFETY: as in `touch`.
     let (state, rewrite) = unsafe { (TcpState::from_number((*entry).state), (*entry).rewrite) };
@@ -116,7 +114,7 @@ fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
     }
     // SAFETY: as in `touch`.
     unsafe { (&raw mut (*entry).state).write_volatile(next as u8) };
-    if let Some(pair) = FLOWS.get_ptr_mut(key.pair(&rewrite)) {
+    if let Some(pair) = A::flows().get_ptr_mut(key.pair(&rewrite)) {
         // SAFETY: as in `touch`.
         unsafe { (&raw mut (*pair).state).write_volatile(next as u8) };
     }
@@ -125,25 +123,25 @@ fn step_tcp(key: &FlowKey<Address4>, entry: Entry, flags: u8) {
 /// Ends a session, given its LAN-side key and entry. Only one CPU can remove the entry, and that one gives back what the
 /// session held.
 #[inline(never)]
-pub fn end(key: &FlowKey<Address4>, entry: Entry) {
+pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) {
     // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
     let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
-    if FLOWS.remove(key).is_err() {
+    if A::flows().remove(key).is_err() {
         return;
     }
-    let _ = FLOWS.remove(key.pair(&external));
-    ports::release(key, &external, epoch, uplink);
-    leave_client(ClientKey { address: key.source });
+    let _ = A::flows().remove(key.pair(&external));
+    A::release(key, &external, epoch, uplink);
+    leave_client(&ClientKey { address: key.source });
 }
 
 /// Takes a session off the client's share.
 #[inline(always)]
-pub fn leave_client(key: ClientKey<Address4>) {
-    let Some(client) = CLIENTS.get_ptr_mut(key) else { return };
+pub fn leave_client<A: Tables>(key: &ClientKey<A>) {
+    let Some(client) = A::clients().get_ptr_mut(key) else { return };
     // SAFETY: `client` is a live map value.
     let before = unsafe { atomic::take_one(&raw mut (*client).sessions) };
     if before <= 1 {
-        let _ = CLIENTS.remove(key);
+        let _ = A::clients().remove(key);
     }
 }
 
@@ -151,12 +149,12 @@ pub fn leave_client(key: ClientKey<Address4>) {
 ///
 /// Every opening takes two steps, so that the table stays clean with the daemon dead; the daemon takes many.
 #[inline(never)]
-pub fn sweep(moment: &Moment) -> bool {
-    let Ok(Some(key)) = SWEEP.pop() else { return false };
-    let Some(entry) = FLOWS.get_ptr_mut(key) else { return true };
+pub fn sweep<A: Outside>(moment: &Moment) -> bool {
+    let Ok(Some(key)) = A::sweep().pop() else { return false };
+    let Some(entry) = A::flows().get_ptr_mut(key) else { return true };
     if is_live(&key, entry, moment) {
         // The queue has room for every session and more; the key that would not fit stands there already.
-        let _ = SWEEP.push(key, 0);
+        let _ = A::sweep().push(key, 0);
         return true;
     }
     end(&key, entry);

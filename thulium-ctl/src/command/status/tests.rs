@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use thulium_ebpf::abi::{
-    Counter, Direction, DropKey, Family, FlowEntry, FlowKey, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
+    Address4, Counter, Direction, DropKey, Family, FlowEntry, FlowKey, Interface, NO_SLOT, Reason, Role, Settings,
+    Verdict,
 };
 
 use super::*;
@@ -20,7 +21,7 @@ fn attachment(name: &str, role: status::Role, why: &str) -> Attachment {
 fn interface(role: Role, name: &str) -> Interface {
     let mut padded = [0; 16];
     padded[..name.len()].copy_from_slice(name.as_bytes());
-    Interface { role: role as u32, uplink: 0, name: padded }
+    Interface { role: role as u32, uplink: 0, link_header: 14, name: padded }
 }
 
 impl Source for Gateway {
@@ -57,7 +58,7 @@ impl Source for Gateway {
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings::default())
     }
-    fn uplinks(&self) -> anyhow::Result<Vec<Uplink<Address4>>> {
+    fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
         let used = Uplink { interface: 2, address: Address4::new([198, 51, 100, 1]), ..Uplink::default() };
         Ok(vec![used, Uplink::default()])
     }

@@ -33,11 +33,10 @@ use crate::{
 /// Looks at what can be known to stand in the way, before anything changes.
 ///
 /// # Errors
-/// If an interface has no Ethernet header or is another instance's, or the kernel lacks what the policy asks for.
+/// If an interface is another instance's, or the kernel lacks what the policy asks for.
 pub fn check(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<()> {
     use_tcx(policy.datapath.tc)?;
     for target in targets {
-        target.check()?;
         foreign::refuse(target, pins)?;
     }
     Ok(())

@@ -4,12 +4,7 @@ use aya::programs::TcAttachType;
 use nix::net::if_::if_nametoindex;
 use thulium_ebpf::abi::{Interface, Role};
 
-use crate::{
-    datapath::link,
-    exit::{Exit, Failure},
-    observe::status::Role as ReportedRole,
-    policy::Policy,
-};
+use crate::{datapath::link, observe::status::Role as ReportedRole, policy::Policy};
 
 /// The program at LAN ingress.
 const LAN: &[(&str, TcAttachType)] = &[("lan_ingress", TcAttachType::Ingress)];
@@ -26,6 +21,8 @@ pub struct Target {
     pub index: u32,
     /// What it is to the gateway.
     pub role: Role,
+    /// Bytes of the link header in front of its IP packets.
+    pub link_header: u32,
 }
 
 impl Target {
@@ -34,24 +31,10 @@ impl Target {
         let uplinks = policy.uplinks.iter().map(|uplink| (&uplink.interface, Role::Uplink));
         let lan = policy.lan.interfaces.iter().map(|name| (name, Role::Lan));
         let target = |(name, role): (&String, Role)| {
-            Some(Self { name: name.clone(), index: if_nametoindex(name.as_str()).ok()?, role })
+            let index = if_nametoindex(name.as_str()).ok()?;
+            Some(Self { name: name.clone(), index, role, link_header: link::header(name)? })
         };
         uplinks.chain(lan).filter_map(target).collect()
-    }
-
-    /// Refuses an interface on which the programs would not find the headers they look for.
-    ///
-    /// # Errors
-    /// If its frames have no Ethernet header.
-    pub fn check(&self) -> Result<(), Failure> {
-        if link::has_ethernet_header(&self.name) {
-            return Ok(());
-        }
-        Err(Failure::new(
-            Exit::Policy,
-            format!("not supported yet: {} has no Ethernet header (PPPoE, WireGuard, tun)", self.name),
-            "Name an Ethernet interface, a bridge or a bond.",
-        ))
     }
 
     /// The interface of an entry of the pinned maps; `None` if it is no interface of the policy any more.
@@ -62,7 +45,8 @@ impl Target {
             _ => return None,
         };
         let end = interface.name.iter().position(|byte| *byte == 0).unwrap_or(interface.name.len());
-        Some(Self { name: String::from_utf8_lossy(&interface.name[..end]).into_owned(), index, role })
+        let name = String::from_utf8_lossy(&interface.name[..end]).into_owned();
+        Some(Self { name, index, role, link_header: interface.link_header })
     }
 
     /// The TC programs that belong there, in the order in which they are attached.

@@ -87,7 +87,7 @@ fn client_prefixes(policy: &Policy, clients: &[Ipv4Net], generation: u32) -> Vec
     let vector = (0..policy.flows.len()).fold(0, |vector, rank| vector | 1 << rank);
     let entry = |prefix: Ipv4Net| PrefixEntry {
         prefix_len: u32::BITS + u32::from(prefix.prefix_len()),
-        data: ClientPrefix { generation, address: prefix.network().into() },
+        data: ClientPrefix::new(generation, prefix.network().into()),
         vector,
     };
     let mut prefixes = clients.iter().map(Ipv4Net::trunc).collect::<Vec<_>>();

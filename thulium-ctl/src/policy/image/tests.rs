@@ -62,7 +62,7 @@ fn port_key(data: &PortPrefix) -> Vec<u8> {
 /// The slot of the flow that the datapath would find.
 fn evaluate(image: &Image, client: Ipv4Addr, hosts: u64, protocol: Protocol, port: u16) -> Option<u8> {
     let generation = image.generation;
-    let client = longest(&image.clients, &client_key(&ClientPrefix { generation, address: client.into() }), client_key);
+    let client = longest(&image.clients, &client_key(&ClientPrefix::new(generation, client.into())), client_key);
     let key = PortPrefix { generation, protocol: protocol.number(), port: port.to_be_bytes(), pad: 0 };
     let ports = longest(&image.ports, &port_key(&key), port_key);
     let named = (0..HOST_SLOTS).filter(|slot| hosts >> slot & 1 == 1);

@@ -1,0 +1,106 @@
+//! IPv6 (RFC 8200) with its extension headers, and the transport header behind them.
+
+use network_types::ip::Ipv6Hdr;
+
+use super::{Fragment, Packet, protocol, transport};
+use crate::{
+    abi::{Address6, Reason},
+    frame::Frame,
+};
+
+/// Extension headers that are walked before a packet is refused.
+const HEADERS: usize = 4;
+/// Bytes of extension headers that are walked: they lie in the part of the frame that can be read.
+const BYTES: usize = 64;
+
+/// IANA protocol numbers of extension headers.
+mod extension {
+    pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const ROUTING: u8 = 43;
+    pub(super) const FRAGMENT: u8 = 44;
+    pub(super) const DESTINATION: u8 = 60;
+}
+
+/// Fills `packet` in, whose IP header is at [`Packet::network`].
+#[inline(never)]
+pub(super) fn parse<F: Frame>(frame: &F, packet: &mut Packet<Address6>) {
+    // Link headers are short; the mask shows the verifier that.
+    let network = usize::from(packet.network & 0x3f);
+    packet.length = frame.length().saturating_sub(network) as u32;
+    let Some(header) = frame.read::<Ipv6Hdr>(network) else { return };
+    packet.source = Address6::new(header.src_addr);
+    packet.destination = Address6::new(header.dst_addr);
+    packet.ttl = header.hop_limit;
+    packet.fault = network_fault(frame, network, &header, packet);
+}
+
+/// What is wrong with the IP header, else with those behind it.
+#[inline(always)]
+fn network_fault<F: Frame>(
+    frame: &F,
+    network: usize,
+    header: &Ipv6Hdr,
+    packet: &mut Packet<Address6>,
+) -> Option<Reason> {
+    let mut length = Ipv6Hdr::LEN + usize::from(u16::from_be_bytes(header.payload_len));
+    let present = frame.length().saturating_sub(network);
+    if length == Ipv6Hdr::LEN && present > usize::from(u16::MAX) {
+        // A GSO packet above 64 kB says so (BIG TCP, kernel commit 0fe79f28bfaf).
+        length = present;
+    }
+    if header.vcf[0] >> 4 != 6 || length > present {
+        return Some(Reason::Malformed);
+    }
+    packet.length = length as u32;
+    let mut next = header.next_hdr;
+    let mut walked = 0;
+    for _ in 0..HEADERS {
+        if next != extension::HOP_BY_HOP && next != extension::DESTINATION {
+            break;
+        }
+        let Some([following, units]) = frame.read::<[u8; 2]>(network + Ipv6Hdr::LEN + walked) else {
+            return Some(Reason::Malformed);
+        };
+        next = following;
+        walked += 8 * (usize::from(units) + 1);
+        if walked > BYTES {
+            return Some(Reason::IpOptions);
+        }
+    }
+    if next == extension::FRAGMENT {
+        let Some(header) = frame.read::<[u8; 8]>(network + Ipv6Hdr::LEN + walked) else {
+            return Some(Reason::Malformed);
+        };
+        next = note_fragment(packet, header);
+        walked += 8;
+    }
+    if matches!(next, extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT | extension::DESTINATION) {
+        // Too many of them, behind a fragment's, or a route of the sender's own (RFC 5095).
+        return Some(Reason::IpOptions);
+    }
+    let headers = Ipv6Hdr::LEN + walked;
+    if headers > length {
+        return Some(Reason::Malformed);
+    }
+    packet.protocol = next;
+    packet.transport = (network + headers) as u16;
+    transport::fault(frame, packet, length - headers)
+}
+
+/// Takes over what a fragment header says (RFC 8200 §4.5). Returns the number of the header behind it.
+#[inline(always)]
+fn note_fragment(packet: &mut Packet<Address6>, [next, _, high, low, id @ ..]: [u8; 8]) -> u8 {
+    let place = u16::from_be_bytes([high, low]);
+    packet.fragment = Fragment::at(place & 0xfff8 != 0, place & 1 != 0);
+    packet.identification = u32::from_ne_bytes(id);
+    next
+}
+
+impl super::Headers for Address6 {
+    const ICMP: u8 = protocol::ICMPV6;
+
+    #[inline(always)]
+    fn read<F: Frame>(frame: &F, packet: &mut Packet<Self>) {
+        parse(frame, packet);
+    }
+}

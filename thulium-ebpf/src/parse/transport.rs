@@ -1,0 +1,55 @@
+//! The transport header: ports and control bits, the same behind both families.
+
+use network_types::{tcp::TcpHdr, udp::UdpHdr};
+
+use super::{Fragment, Headers, Packet, protocol, tcp_flags};
+use crate::{
+    abi::{Port, Reason},
+    frame::Frame,
+};
+
+/// Takes the ports and control bits over; what is wrong with the transport header of `available` bytes and data.
+#[inline(always)]
+pub(super) fn fault<F: Frame, A: Headers>(frame: &F, packet: &mut Packet<A>, available: usize) -> Option<Reason> {
+    if packet.protocol != A::ICMP && !matches!(packet.protocol, protocol::TCP | protocol::UDP) {
+        return Some(Reason::UnknownProtocol);
+    }
+    if packet.fragment == Fragment::Later || packet.protocol == A::ICMP {
+        return None;
+    }
+    // All headers together are short; the mask shows the verifier that.
+    let transport = usize::from(packet.transport & 0xff);
+    if packet.protocol == protocol::UDP {
+        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(Reason::Malformed) };
+        packet.source_port = Port::from_be16(u16::from_ne_bytes(udp.src));
+        packet.destination_port = Port::from_be16(u16::from_ne_bytes(udp.dst));
+        let length = usize::from(u16::from_be_bytes(udp.len));
+        let fits = length <= available || packet.fragment == Fragment::First;
+        if available < UdpHdr::LEN || length < UdpHdr::LEN || !fits {
+            return Some(Reason::Malformed);
+        }
+    } else {
+        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(Reason::Malformed) };
+        packet.source_port = Port::from_be16(u16::from_ne_bytes(tcp.source));
+        packet.destination_port = Port::from_be16(u16::from_ne_bytes(tcp.dest));
+        packet.tcp_flags = control_bits(&tcp);
+        let header = usize::from(tcp.doff()) * 4;
+        if header < TcpHdr::LEN || header > available {
+            return Some(Reason::Malformed);
+        }
+    }
+    if packet.source_port.number() == 0 || packet.destination_port.number() == 0 {
+        return Some(Reason::Malformed);
+    }
+    None
+}
+
+/// The control bits that the session's state depends on, as in [`tcp_flags`].
+#[inline(always)]
+fn control_bits(tcp: &TcpHdr) -> u8 {
+    let bit = |set: u16, flag: u8| if set != 0 { flag } else { 0 };
+    bit(tcp.fin(), tcp_flags::FIN)
+        | bit(tcp.syn(), tcp_flags::SYN)
+        | bit(tcp.rst(), tcp_flags::RST)
+        | bit(tcp.ack(), tcp_flags::ACK)
+}

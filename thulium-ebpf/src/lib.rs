@@ -8,6 +8,7 @@
 //! * [`judge`]: which flow of the policy names the packet?
 //! * [`ports`]: which external port does a new session get?
 //! * [`translate`]: the rewrite.
+//! * [`mss`]: a TCP segment size that the path can carry.
 //! * `route`: where to (BPF only).
 //! * [`verdict`]: what the pipeline decided; `count` is its one way into the counters.
 //! * `moment`: the time and the generation that a packet sees (BPF only).
@@ -22,6 +23,7 @@ pub mod abi;
 pub mod checksum;
 pub mod frame;
 pub mod judge;
+pub mod mss;
 pub mod parse;
 pub mod ports;
 pub mod session;

@@ -205,6 +205,14 @@ impl Lab {
         packet::send(&self.internet, "eth0", WAN_MAC, packet)
     }
 
+    /// Sends a crafted IPv4 packet from the internet to the gateway in a frame with a tag for `vlan`; 0: a priority alone.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn send_tagged_from_internet(&self, vlan: u16, packet: &[u8]) -> Result<()> {
+        packet::send_tagged(&self.internet, "eth0", WAN_MAC, vlan, packet)
+    }
+
     /// Gives the lab IPv6: `fd00:20::10` in the LAN, `fd00:51::254` as the internet.
     ///
     /// # Errors

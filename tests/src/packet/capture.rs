@@ -116,6 +116,22 @@ pub fn send(namespace: &Namespace, interface: &str, to: [u8; 6], packet: &[u8]) 
     checked(sent).context("sending a crafted packet").map(drop)
 }
 
+/// Sends a frame with an 802.1Q tag for `vlan` (0: a priority alone) around an IPv4 packet.
+///
+/// # Errors
+/// When there is no such interface, or it is down.
+pub fn send_tagged(namespace: &Namespace, interface: &str, to: [u8; 6], vlan: u16, packet: &[u8]) -> Result<()> {
+    let (socket, index) = open(namespace, interface)?;
+    let address = address(index, libc::ETH_P_8021Q as u16, to);
+    let frame = [&vlan.to_be_bytes(), &(libc::ETH_P_IP as u16).to_be_bytes(), packet].concat();
+    // SAFETY: frame and address are live and as long as the lengths that are passed say.
+    let sent = unsafe {
+        let data = frame.as_ptr().cast();
+        libc::sendto(socket.as_raw_fd(), data, frame.len(), 0, (&raw const address).cast(), address_length())
+    };
+    checked(sent).context("sending a tagged frame").map(drop)
+}
+
 fn open(namespace: &Namespace, interface: &str) -> Result<(OwnedFd, u32)> {
     let name = CString::new(interface)?;
     namespace.run(|| {

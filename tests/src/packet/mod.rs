@@ -7,7 +7,7 @@ mod craft;
 mod parsed;
 
 pub use self::{
-    capture::{Capture, send},
+    capture::{Capture, send, send_tagged},
     craft::{Ipv4, ipv6_udp, tcp_flag},
     parsed::Parsed,
 };

@@ -5,6 +5,7 @@ mod echo;
 mod sip;
 mod stun;
 mod tls;
+mod tunnel;
 
 pub use self::{
     dns::{Dns, resolve},
@@ -12,4 +13,5 @@ pub use self::{
     sip::{RTP_PORT, SipCall, SipServer},
     stun::{StunServer, mapped_address},
     tls::{TlsServer, TlsVersion, download, noise, upload},
+    tunnel::Tunnel,
 };

@@ -9,6 +9,7 @@ mod coexistence;
 mod flows;
 mod lab;
 mod lifetime;
+mod links;
 mod names;
 mod offloads;
 mod refusals;

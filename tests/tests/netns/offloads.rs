@@ -104,7 +104,7 @@ fn a_datagram_larger_than_the_link_arrives() -> Result<()> {
 }
 
 /// Some MB both ways at once over one connection.
-fn bulk(lab: &Lab) -> Result<()> {
+pub(crate) fn bulk(lab: &Lab) -> Result<()> {
     const BYTES: usize = 8 << 20;
     let listener = lab.internet.listen((THULIUM, 443))?;
     let server = thread::spawn(move || {
@@ -132,7 +132,7 @@ fn exchange(stream: &mut std::net::TcpStream, bytes: usize) -> Result<()> {
     })
 }
 
-fn offload(namespace: &Namespace, interface: &str, settings: &str) -> Result<()> {
+pub(crate) fn offload(namespace: &Namespace, interface: &str, settings: &str) -> Result<()> {
     namespace.output("ethtool", &format!("-K {interface} {settings}")).map(drop)
 }
 

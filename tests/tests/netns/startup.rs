@@ -115,16 +115,6 @@ fn with_an_interface_that_is_not_there() -> Result<()> {
 }
 
 #[test]
-fn with_an_uplink_without_ethernet() -> Result<()> {
-    let lab = Lab::new()?;
-    lab.gw.ip("tuntap add tun0 mode tun")?;
-    let ran = run(&lab, &POLICY.replace("interface: wan0", "interface: tun0"), |_| {})?;
-    assert_eq!(ran.code, 78, "{ran:?}");
-    assert!(ran.err.contains("tun0"), "it names the interface: {}", ran.err);
-    Ok(())
-}
-
-#[test]
 fn a_restart_that_is_refused_leaves_the_policy_in_force() -> Result<()> {
     let lab = Lab::new()?;
     lab.gw.ip("link add lan1 type veth peer name lan1-far")?;

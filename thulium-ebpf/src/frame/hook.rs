@@ -17,6 +17,9 @@ pub trait Hook: Frame {
 pub trait Forward: Hook + Edit {
     /// True if it, or a segment of it, does not fit out of the interface. `length` is that of the IP packet, bytes.
     fn exceeds_mtu(&self, interface: u32, length: u32) -> bool;
+
+    /// The interface's MTU, bytes; 0 if it does not tell.
+    fn mtu(&self, interface: u32) -> u32;
 }
 
 /// A copy of the `T` at `offset` behind the first of `bounds`, if it ends before the second.

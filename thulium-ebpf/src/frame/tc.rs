@@ -212,4 +212,12 @@ impl Forward for TcFrame {
         // SAFETY: `length` lives through the call.
         unsafe { bpf_check_mtu(self.context(), interface, &raw mut length, 0, u64::from(flags)) != 0 }
     }
+
+    #[inline(always)]
+    fn mtu(&self, interface: u32) -> u32 {
+        let mut mtu = 1;
+        // SAFETY: `mtu` lives through the call, which checks a packet of one byte and returns the interface's MTU there.
+        let known = unsafe { bpf_check_mtu(self.context(), interface, &raw mut mtu, 0, 0) } == 0;
+        if known { mtu } else { 0 }
+    }
 }

@@ -1,7 +1,7 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{Network, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
@@ -123,7 +123,10 @@ fn translate_source<A: Network>(
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
     // SAFETY: `entry` is a live map value of plain words.
-    A::rewrite(frame, packet, Part::Source, unsafe { &(*entry).rewrite }).is_some()
+    let rewrite = unsafe { &(*entry).rewrite };
+    clamp_mss(frame, packet, frame.ingress_interface(), moment)
+        .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite))
+        .is_some()
 }
 
 /// A client's packet that a NAT rule of the gateway translated before us: who sent it is lost, so it is refused either way.

@@ -12,9 +12,10 @@ pub mod uplink;
 
 use crate::{
     abi::{FlowKey, FragmentPorts, Reason, Side},
-    frame::Hook,
+    frame::{Forward, Hook},
     judge,
     moment::Moment,
+    mss,
     parse::{Fragment, Packet},
     ports::Outside,
     route::Routed,
@@ -37,6 +38,19 @@ fn read_packet<'a, H: Hook, A: Network>(frame: &H) -> Option<&'a mut Packet<A>> 
     let packet = unsafe { &mut *packet };
     A::read(frame, packet);
     Some(packet)
+}
+
+/// Makes the segment size that a SYN announces fit the way between this interface and `other` (`mss_clamp`).
+/// Returns None if the frame could not be written.
+#[inline(always)]
+fn clamp_mss<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, other: u32, moment: &Moment) -> Option<()> {
+    if !mss::is_concerned(packet) {
+        return Some(());
+    }
+    match mss::limit::<A>(moment.settings.mss_clamp, || (frame.mtu(frame.interface()), frame.mtu(other))) {
+        Some(limit) => mss::clamp(frame, packet, limit),
+        None => Some(()),
+    }
 }
 
 /// Gives a later fragment the ports of its first one.

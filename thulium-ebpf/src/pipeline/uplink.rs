@@ -1,7 +1,7 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{Network, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Reason, Role, Side},
     frame::{Forward, Hook},
@@ -97,6 +97,7 @@ fn try_deliver<F: Forward, A: Network>(
     if !needs_kernel {
         A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     }
+    clamp_mss(frame, packet, interface, moment).ok_or(Reason::Malformed)?;
     A::rewrite(frame, packet, Part::Destination, rewrite).ok_or(Reason::Malformed)?;
     Ok(if needs_kernel { Verdict::ONWARD } else { Verdict::redirect(interface) })
 }

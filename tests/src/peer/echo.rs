@@ -1,4 +1,4 @@
-//! A UDP server that answers every datagram with where it came from, and its bytes.
+//! A UDP server that answers every datagram with its bytes, and if wanted with where it came from.
 
 use std::{
     io::ErrorKind,
@@ -22,20 +22,35 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts answering on these addresses.
+    /// Starts answering on these addresses, with where a datagram came from and its bytes: see [`ask`].
     ///
     /// # Errors
     /// When an address is taken or not there.
     pub fn new(namespace: &Namespace, addresses: &[SocketAddr]) -> Result<Self> {
+        Self::start(namespace, addresses, |from, bytes| [format!("{from:<SEEN$}").as_bytes(), bytes].concat())
+    }
+
+    /// Starts answering on this address, with the bytes alone.
+    ///
+    /// # Errors
+    /// When the address is taken or not there.
+    pub fn verbatim(namespace: &Namespace, address: SocketAddr) -> Result<Self> {
+        Self::start(namespace, &[address], |_, bytes| bytes.to_vec())
+    }
+
+    fn start(namespace: &Namespace, addresses: &[SocketAddr], answer: Answer) -> Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let sockets = addresses.iter().map(|address| namespace.udp(address)).collect::<Result<Vec<_>>>()?;
         let threads = sockets.into_iter().map(|socket| {
             let over = Arc::clone(&over);
-            thread::spawn(move || answer(&socket, &over))
+            thread::spawn(move || serve(&socket, answer, &over))
         });
         Ok(Self { threads: threads.collect(), over })
     }
 }
+
+/// From a datagram's sender and bytes to the answer.
+type Answer = fn(SocketAddr, &[u8]) -> Vec<u8>;
 
 impl Drop for Echo {
     fn drop(&mut self) {
@@ -63,15 +78,13 @@ pub fn ask(client: &UdpSocket, server: SocketAddr, payload: &[u8]) -> Result<Soc
 /// Length of the address at the start of an answer.
 const SEEN: usize = 24;
 
-fn answer(socket: &UdpSocket, over: &AtomicBool) {
+fn serve(socket: &UdpSocket, answer: Answer, over: &AtomicBool) {
     let _ = socket.set_read_timeout(Some(Duration::from_millis(50)));
     let mut buffer = [0; 2048];
     while !over.load(Ordering::Relaxed) {
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => {
-                let mut answer = format!("{from:<SEEN$}").into_bytes();
-                answer.extend(&buffer[..length]);
-                let _ = socket.send_to(&answer, from);
+                let _ = socket.send_to(&answer(from, &buffer[..length]), from);
             }
             // A timeout, or an ICMP error for an earlier answer: neither ends the server.
             Err(error) if error.kind() == ErrorKind::InvalidInput => return,

@@ -6,6 +6,7 @@ mod sip;
 mod stun;
 mod tls;
 mod tunnel;
+mod webrtc;
 
 pub use self::{
     dns::{Dns, resolve},
@@ -14,4 +15,5 @@ pub use self::{
     stun::{StunServer, mapped_address},
     tls::{TlsServer, TlsVersion, download, noise, upload},
     tunnel::Tunnel,
+    webrtc::WebRtcCall,
 };

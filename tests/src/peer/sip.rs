@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::tls::noise;
+use super::{echo::Echo, tls::noise};
 use crate::lab::{Lab, Process};
 
 /// Where the server listens for RTP.
@@ -17,6 +17,8 @@ pub const RTP_PORT: u16 = 16_000;
 /// A SIP server that answers every call and sends the RTP that it gets back.
 pub struct SipServer {
     _process: Process,
+    // sipp would do this, too, but loses packets when it has to wait for a processor: its socket has little room.
+    _media: Echo,
 }
 
 impl SipServer {
@@ -26,37 +28,54 @@ impl SipServer {
     /// When `sipp` is not installed or does not start.
     pub fn new(lab: &Lab, address: SocketAddrV4) -> Result<Self> {
         let own = address.ip().to_string();
+        let media = Echo::verbatim(&lab.internet, (*address.ip(), RTP_PORT).into())?;
+        fs::write(lab.dir().join("answer.xml"), include_str!("answer.xml"))?;
         let mut sipp = lab.internet.command("sipp");
-        sipp.args(["-sn", "uas", "-i", &own, "-p", &address.port().to_string(), "-nostdin", "-rtp_echo"])
-            .args(["-mi", &own, "-mp", &RTP_PORT.to_string()])
+        sipp.args(["-sf", "answer.xml", "-i", &own, "-p", &address.port().to_string(), "-nostdin"])
+            .args(["-key", "rtp_port", &RTP_PORT.to_string()])
             .env("TERM", "dumb")
             .current_dir(lab.dir());
         let mut process = Process::spawn(&mut sipp, &lab.dir().join("sipp-server.log"))?;
         process.wait_listening("udp", address.port())?;
-        Ok(Self { _process: process })
+        Ok(Self { _process: process, _media: media })
     }
 }
 
-/// A phone in the LAN that calls several times.
+/// A phone in the LAN that makes calls.
 pub struct SipCall {
     process: Process,
 }
 
 impl SipCall {
-    /// Starts `calls` calls, one after the other, each with two seconds of speech.
+    /// Starts `calls` calls of the phone with the address `phone`, one after the other, each with two seconds of speech.
     ///
     /// # Errors
     /// When `sipp` is not installed or does not start.
     pub fn new(lab: &Lab, phone: Ipv4Addr, server: SocketAddrV4, calls: u32) -> Result<Self> {
-        fs::write(lab.dir().join("call.xml"), include_str!("call.xml"))?;
-        fs::write(lab.dir().join("speech.raw"), noise(16_000))?;
+        Self::start(lab, phone, server, calls, Duration::from_secs(2))
+    }
+
+    /// Starts one call with speech for `length`.
+    ///
+    /// # Errors
+    /// When `sipp` is not installed or does not start.
+    pub fn lasting(lab: &Lab, phone: Ipv4Addr, server: SocketAddrV4, length: Duration) -> Result<Self> {
+        Self::start(lab, phone, server, 1, length)
+    }
+
+    fn start(lab: &Lab, phone: Ipv4Addr, server: SocketAddrV4, calls: u32, length: Duration) -> Result<Self> {
+        let folder = lab.dir().join(format!("phone-{phone}"));
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("call.xml"), include_str!("call.xml"))?;
+        fs::write(folder.join("speech.raw"), noise(16_000))?;
         let phone = phone.to_string();
         let mut sipp = lab.lan.command("sipp");
         sipp.args([&server.to_string(), "-sf", "call.xml", "-i", &phone, "-p", "5060", "-mi", &phone, "-nostdin"])
-            .args(["-m", &calls.to_string(), "-l", "1", "-timeout", "30s", "-timeout_error"])
+            .args(["-m", &calls.to_string(), "-l", "1", "-d", &length.as_millis().to_string()])
+            .args(["-timeout", "30s", "-timeout_error"])
             .env("TERM", "dumb")
-            .current_dir(lab.dir());
-        Ok(Self { process: Process::spawn(&mut sipp, &lab.dir().join("sipp-phone.log"))? })
+            .current_dir(&folder);
+        Ok(Self { process: Process::spawn(&mut sipp, &folder.join("sipp.log"))? })
     }
 
     /// Waits until all calls are over.

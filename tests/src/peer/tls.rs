@@ -1,13 +1,19 @@
 //! TLS: OpenSSL as the server, curl and OpenSSL as clients.
 
-use std::{fmt, fs, net::Ipv4Addr, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fmt, fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::lab::{Lab, Process, eventually};
 
 /// The name that the server's certificate is for.
-const NAME: &str = "acme.thulium.com";
+pub(super) const NAME: &str = "acme.thulium.com";
 
 /// A version of TLS that a client insists on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +111,17 @@ pub fn upload(lab: &Lab, server: Ipv4Addr, port: u16, content: &[u8], version: T
 fn serve(lab: &Lab, folder: &PathBuf, port: u16, options: &[&str]) -> Result<Process> {
     // What an earlier server received is not what this one did.
     let _ = fs::remove_dir_all(folder);
+    make_certificate(lab, folder)?;
+    let mut server = lab.internet.command("openssl");
+    server
+        .args(["s_server", "-accept", &port.to_string(), "-key", "key.pem", "-cert", "cert.pem"])
+        .args(options)
+        .current_dir(folder);
+    Process::spawn(&mut server, &folder.join("openssl.log"))
+}
+
+/// Makes `folder`, and in it `key.pem` and `cert.pem` for [`NAME`].
+pub(super) fn make_certificate(lab: &Lab, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let subject = format!("/CN={NAME}");
     let name = format!("subjectAltName=DNS:{NAME}");
@@ -115,12 +132,7 @@ fn serve(lab: &Lab, folder: &PathBuf, port: u16, options: &[&str]) -> Result<Pro
         .current_dir(folder);
     let made = request.output().context("starting openssl")?;
     ensure!(made.status.success(), "openssl req: {}", String::from_utf8_lossy(&made.stderr));
-    let mut server = lab.internet.command("openssl");
-    server
-        .args(["s_server", "-accept", &port.to_string(), "-key", "key.pem", "-cert", "cert.pem"])
-        .args(options)
-        .current_dir(folder);
-    Process::spawn(&mut server, &folder.join("openssl.log"))
+    Ok(())
 }
 
 /// Bytes that no compression or offload shortens, the same at every call (xorshift).

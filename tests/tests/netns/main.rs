@@ -3,6 +3,7 @@
 //! One binary for all, so that the tests run beside each other and the one that waits 51 s costs no time.
 
 mod audit;
+mod calls;
 mod changes;
 mod clsact;
 mod coexistence;

@@ -16,6 +16,13 @@ const PEERS: &[(&str, &str)] = &[
     ("sip-tester", "sipp: SIP calls with RTP"),
 ];
 
+/// What tests need beside these. It takes 600 MB, so the demo does without.
+const TEST_PEERS: &[(&str, &str)] = &[
+    ("chromium", "a browser: WebRTC calls"),
+    ("python3-aiohttp", "the web server that the browser calls"),
+    ("python3-aiortc", "the server's end of a WebRTC call"),
+];
+
 /// Installs the peers that are missing. None of them is left running as a service.
 ///
 /// # Errors
@@ -23,5 +30,14 @@ const PEERS: &[(&str, &str)] = &[
 pub(crate) fn install() -> Result<()> {
     let _masked = apt::Masked::before_installing("coturn", "coturn.service");
     let packages: Vec<&str> = PEERS.iter().map(|(package, _)| *package).collect();
+    apt::install(&packages)
+}
+
+/// Installs what is missing of the peers that only tests need.
+///
+/// # Errors
+/// As for [`install`].
+pub(crate) fn install_for_tests() -> Result<()> {
+    let packages: Vec<&str> = TEST_PEERS.iter().map(|(package, _)| *package).collect();
     apt::install(&packages)
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     if !workspace::is_root() {
         bail!("the demo makes network namespaces: run it as root");
     }
-    setup::run()?;
+    setup::for_demo()?;
     build::run()?;
     let mut cargo = workspace::cargo();
     cargo.env("THULIUM_OBJECT", workspace::object());

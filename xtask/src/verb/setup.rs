@@ -7,11 +7,20 @@ use crate::{
     toolchain::{self, Compiler},
 };
 
-/// Finds or installs compiler, linker and peers, and says what is used.
+/// Finds or installs all of it, and says what is used.
 ///
 /// # Errors
 /// If something is missing and cannot be installed.
 pub(crate) fn run() -> Result<()> {
+    for_demo()?;
+    peers::install_for_tests()
+}
+
+/// The same without what only tests need.
+///
+/// # Errors
+/// If something is missing and cannot be installed.
+pub(crate) fn for_demo() -> Result<()> {
     let toolchain = toolchain::ready()?;
     peers::install()?;
     match &toolchain.compiler {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, LAN_GATEWAY, Lab, Namespace, POLICY, THULIUM, UNRELATED, UPLINK, eventually},
+    lab::{CLIENT, LAN_GATEWAY, Lab, POLICY, THULIUM, UNRELATED, UPLINK, eventually},
     packet::{Capture, Ipv4, Parsed},
     peer::{Echo, Tunnel, ask},
 };
@@ -128,7 +128,7 @@ fn segments_are_clamped_to_the_path() -> Result<()> {
     let (out, back) = (Capture::new(&lab.internet, "eth0")?, Capture::new(&lab.lan, "eth0")?);
     bulk(&lab)?;
     for (way, capture) in [("out", out), ("back", back)] {
-        let syn = capture.next(|packet| is_syn(packet)).with_context(|| format!("no SYN {way}"))?;
+        let syn = capture.next(is_syn).with_context(|| format!("no SYN {way}"))?;
         ensure!(mss(&syn) == Some(1452), "{way}: {:?} instead of 1492 - 40", mss(&syn));
         ensure!(Parsed::new(&syn).is_some_and(|packet| packet.intact), "{way}: a wrong checksum");
     }

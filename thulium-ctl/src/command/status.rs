@@ -63,7 +63,7 @@ fn uplink_facts(uplink: &Uplink, interfaces: &HashMap<u32, String>) -> Option<Up
     }
     let interface = interfaces.get(&uplink.interface).cloned().unwrap_or_else(|| format!("#{}", uplink.interface));
     let address = (!uplink.address.is_unspecified()).then(|| uplink.address.into());
-    Some(UplinkFacts { name: interface.clone(), interface, address })
+    Some(UplinkFacts { name: interface.clone(), interface, address, translates: uplink.translates == 1 })
 }
 
 /// The kernel knows how each interface is attached, the daemon why, and what an uplink is called.

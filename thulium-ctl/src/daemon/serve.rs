@@ -21,7 +21,7 @@ use crate::{
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
     policy::Policy,
-    uplinks::{self, Ground},
+    uplinks::{self, Ground, Outside},
 };
 
 /// How often the interfaces are looked at, whether or not the kernel tells of a change.
@@ -146,7 +146,7 @@ impl InForce {
             attach::check(policy, &is.interfaces, &setup.pins)?;
             self.tables.publish_interfaces(&is.interfaces)?;
         }
-        self.tables.publish_uplink(0, is.uplink_index(), is.uplink_address)?;
+        self.tables.publish_uplink(0, is.uplink_index(), is.outside)?;
         if is.clients != was.clients {
             self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
         }
@@ -192,7 +192,11 @@ async fn report(facts: &Mutex<Facts>, what: &'static str, done: anyhow::Result<(
 
 fn describe(ground: &Ground) -> String {
     let names: Vec<&str> = ground.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    let address = ground.uplink_address.map_or("no address".to_owned(), |address| address.to_string());
+    let outside = match ground.outside {
+        Outside::Untranslated => "does not translate".to_owned(),
+        Outside::Address(address) => format!("has {address}"),
+        Outside::Unknown => "has no address".to_owned(),
+    };
     let clients: Vec<String> = ground.clients.iter().map(ToString::to_string).collect();
-    format!("{} are there, the uplink has {address}, clients are {}", names.join(" and "), clients.join(", "))
+    format!("{} are there, the uplink {outside}, clients are {}", names.join(" and "), clients.join(", "))
 }

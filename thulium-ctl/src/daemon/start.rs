@@ -109,7 +109,7 @@ fn put_in_force(
     }
     let publish = |tables: &mut Tables| -> anyhow::Result<()> {
         tables.publish_interfaces(&ground.interfaces)?;
-        tables.publish_uplink(0, ground.uplink_index(), ground.uplink_address)?;
+        tables.publish_uplink(0, ground.uplink_index(), ground.outside)?;
         tables.publish_remotes(names, &slots)?;
         tables.publish(policy, &slots, &ground.clients, ports)?;
         Ok(())

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    net::Ipv4Addr,
     time::Duration,
 };
 
 use anyhow::Context;
-use aya::maps::lpm_trie::Key;
-use ipnet::{IpNet, Ipv4Net};
+use aya::{
+    Pod,
+    maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
+};
+use ipnet::IpNet;
 use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink};
 
 use super::{
@@ -22,8 +24,9 @@ use crate::{
     observe::Source,
     policy::{
         Policy,
-        image::{Slots, compile, with_surrounding},
+        image::{Family, PrefixEntry, Slots, compile, with_surrounding},
     },
+    uplinks::Outside,
 };
 
 impl Tables {
@@ -52,27 +55,15 @@ impl Tables {
     ///
     /// # Errors
     /// If a map is full or the kernel refuses; the generation in force stays.
-    pub fn publish(
-        &mut self,
-        policy: &Policy,
-        slots: &Slots,
-        clients: &[Ipv4Net],
-        ports: Ports,
-    ) -> anyhow::Result<u32> {
+    pub fn publish(&mut self, policy: &Policy, slots: &Slots, clients: &[IpNet], ports: Ports) -> anyhow::Result<u32> {
         let generation = self.generation()?.wrapping_add(1).max(1);
         let mut image = compile(policy, slots, clients, generation)?;
         ports.fill(&mut image.settings);
         self.forget_generations(|one| one != generation.wrapping_sub(1))?;
-        for entry in &image.clients {
-            self.client_prefixes
-                .insert(&Key::new(entry.prefix_len, entry.data), entry.vector, 0)
-                .context("the policy has too many client prefixes")?;
-        }
-        for entry in &image.ports {
-            self.port_prefixes
-                .insert(&Key::new(entry.prefix_len, entry.data), entry.vector, 0)
-                .context("the policy has too many port ranges")?;
-        }
+        let too_many = "the policy has too many client prefixes";
+        fill(&mut self.clients4, &image.clients4).context(too_many)?;
+        fill(&mut self.clients6, &image.clients6).context(too_many)?;
+        fill(&mut self.port_prefixes, &image.ports).context("the policy has too many port ranges")?;
         self.flow_tables.set(generation % GENERATIONS, image.flows, 0)?;
         self.settings.set(generation % GENERATIONS, image.settings, 0)?;
         self.generation.set(0, generation, 0)?;
@@ -81,15 +72,9 @@ impl Tables {
 
     /// Removes what generations left behind for which `is_past` holds.
     fn forget_generations(&mut self, is_past: impl Fn(u32) -> bool) -> anyhow::Result<()> {
-        let clients: Vec<_> = self.client_prefixes.keys().collect::<Result<_, _>>()?;
-        for key in clients.into_iter().filter(|key| is_past(key.data().generation)) {
-            self.client_prefixes.remove(&key)?;
-        }
-        let ports: Vec<_> = self.port_prefixes.keys().collect::<Result<_, _>>()?;
-        for key in ports.into_iter().filter(|key| is_past(key.data().generation)) {
-            self.port_prefixes.remove(&key)?;
-        }
-        Ok(())
+        forget(&mut self.clients4, |client| is_past(client.generation))?;
+        forget(&mut self.clients6, |client| is_past(client.generation))?;
+        forget(&mut self.port_prefixes, |port| is_past(port.generation))
     }
 
     /// Makes the remote addresses those of the snapshot. An address stays in the map while it changes.
@@ -98,45 +83,27 @@ impl Tables {
     /// If the map is full or the kernel refuses.
     pub fn publish_remotes(&mut self, snapshot: &Snapshot, slots: &Slots) -> anyhow::Result<()> {
         let remotes = remotes(snapshot, slots, monotonic());
-        let old: HashSet<_> = self
-            .remotes
-            .keys()
-            .map(|key| key.map(|key| (key.prefix_len(), key.data().address)))
-            .collect::<Result<_, _>>()?;
-        let mut new = HashSet::new();
-        for (prefix, remote) in remotes {
-            let address = Address4::from(prefix.network());
-            let length = u32::BITS + u32::from(prefix.prefix_len());
-            new.insert((length, address));
-            self.remotes
-                .insert(&Key::new(length, RemotePrefix::new(address)), remote, 0)
-                .context("the hosts of the policy have too many addresses")?;
-        }
-        for (length, address) in old.difference(&new) {
-            self.remotes.remove(&Key::new(*length, RemotePrefix::new(*address)))?;
-        }
-        Ok(())
+        replace(&mut self.remotes4, &remotes)?;
+        replace(&mut self.remotes6, &remotes)
     }
 
-    /// Sets an uplink's interface and address, as far as they are known: one that is gone for a moment may come back the same.
-    /// Another address raises the epoch: what was opened under the old one is absent at once. True if there was a change.
+    /// Sets an uplink's interface and what its clients appear as, as far as they are known: what is gone for a moment may come
+    /// back the same. Another address, or the end or beginning of translation, raises the epoch: what was opened under the old one is absent at once. True if there was a change.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn publish_uplink(
-        &mut self,
-        slot: u32,
-        interface: Option<u32>,
-        address: Option<Ipv4Addr>,
-    ) -> anyhow::Result<bool> {
+    pub fn publish_uplink(&mut self, slot: u32, interface: Option<u32>, outside: Outside) -> anyhow::Result<bool> {
         let old = self.uplinks.get(&slot, 0)?;
-        let interface = interface.unwrap_or(old.interface);
-        let address = address.map_or(old.address, Address4::from);
-        if (old.interface, old.address) == (interface, address) {
+        let (address, translates) = match outside {
+            Outside::Untranslated => (Address4::default(), 0),
+            Outside::Unknown => (old.address, 1),
+            Outside::Address(address) => (address.into(), 1),
+        };
+        let epoch = old.epoch.wrapping_add(u32::from((old.address, old.translates) != (address, translates)));
+        let new = Uplink { interface: interface.unwrap_or(old.interface), epoch, address, translates };
+        if new == old {
             return Ok(false);
         }
-        let epoch = old.epoch.wrapping_add(u32::from(old.address != address));
-        let new = Uplink { interface, epoch, address, translates: 1 };
         self.uplinks.set(slot, new, 0)?;
         Ok(true)
     }
@@ -161,11 +128,50 @@ impl Tables {
     }
 }
 
+/// Adds the entries of a generation.
+fn fill<D: Pod + Copy>(map: &mut LpmTrie<MapData, D, u64>, entries: &[PrefixEntry<D>]) -> anyhow::Result<()> {
+    for entry in entries {
+        map.insert(&Key::new(entry.prefix_len, entry.data), entry.vector, 0)?;
+    }
+    Ok(())
+}
+
+/// Removes the entries of generations that are past.
+fn forget<D: Pod>(map: &mut LpmTrie<MapData, D, u64>, is_past: impl Fn(D) -> bool) -> anyhow::Result<()> {
+    let keys: Vec<_> = map.keys().collect::<Result<_, _>>()?;
+    for key in keys.into_iter().filter(|key| is_past(key.data())) {
+        map.remove(&key)?;
+    }
+    Ok(())
+}
+
+/// Makes a family's remote addresses those of `remotes`.
+fn replace<A: Family>(
+    map: &mut LpmTrie<MapData, RemotePrefix<A>, RemoteAddress>,
+    remotes: &BTreeMap<IpNet, RemoteAddress>,
+) -> anyhow::Result<()>
+where
+    RemotePrefix<A>: Pod,
+{
+    let old: Vec<_> = map.keys().collect::<Result<_, _>>()?;
+    let mut new = HashSet::new();
+    for (prefix, remote) in remotes {
+        let Some(address) = A::network(prefix) else { continue };
+        let length = u32::BITS + u32::from(prefix.prefix_len());
+        new.insert((length, address));
+        map.insert(&Key::new(length, RemotePrefix::new(address)), remote, 0)
+            .context("the hosts of the policy have too many addresses")?;
+    }
+    for key in old.into_iter().filter(|key| !new.contains(&(key.prefix_len(), key.data().address))) {
+        map.remove(&key)?;
+    }
+    Ok(())
+}
+
 /// What admits new sessions, for the datapath's clock `now`.
-fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<Ipv4Net, RemoteAddress> {
-    let mut own: BTreeMap<Ipv4Net, RemoteAddress> = BTreeMap::new();
+fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<IpNet, RemoteAddress> {
+    let mut own: BTreeMap<IpNet, RemoteAddress> = BTreeMap::new();
     for (prefix, entry) in &snapshot.entries {
-        let IpNet::V4(prefix) = prefix else { continue };
         let hosts = entry.hosts.iter().filter_map(|name| slots.host(name)).fold(0, |hosts, slot| hosts | 1 << slot);
         let until = snapshot.remaining(entry).map_or(u64::MAX, |left| now.saturating_add(nanoseconds(left)));
         own.insert(prefix.trunc(), RemoteAddress { hosts, until });

@@ -49,11 +49,13 @@ impl Source for Tables {
     }
 
     fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>> {
-        Ok(self.flows.iter().filter_map(present).collect::<Result<_, _>>()?)
+        Ok(self.flows4.iter().filter_map(present).collect::<Result<_, _>>()?)
     }
 
     fn sessions(&self) -> anyhow::Result<u64> {
-        Ok(self.flows.keys().filter_map(present).count().div_ceil(2) as u64)
+        let ipv4 = self.flows4.keys().filter_map(present).count();
+        let ipv6 = self.flows6.keys().filter_map(present).count();
+        Ok((ipv4.div_ceil(2) + ipv6.div_ceil(2)) as u64)
     }
 
     fn capacity(&self) -> anyhow::Result<u64> {

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
-    Address4, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface, PortPrefix, RemoteAddress,
-    RemotePrefix, Settings, SlotName, Uplink,
+    Address4, Address6, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface, PortPrefix,
+    RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
 };
 
 use super::pins::Pins;
@@ -12,17 +12,21 @@ use super::pins::Pins;
 /// The maps that user space reads and writes; `thulium_ebpf::maps` says what each holds.
 pub struct Tables {
     pub(super) pins: Pins,
-    pub(super) flows: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
+    pub(super) flows4: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
+    pub(super) flows6: HashMap<MapData, FlowKey<Address6>, FlowEntry<Address6>>,
     pub(super) uplinks: Array<MapData, Uplink>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) generation: Array<MapData, u32>,
     pub(super) settings: Array<MapData, Settings>,
     pub(super) flow_tables: Array<MapData, FlowTable>,
-    pub(super) client_prefixes: LpmTrie<MapData, ClientPrefix<Address4>, u64>,
+    pub(super) clients4: LpmTrie<MapData, ClientPrefix<Address4>, u64>,
+    pub(super) clients6: LpmTrie<MapData, ClientPrefix<Address6>, u64>,
     pub(super) port_prefixes: LpmTrie<MapData, PortPrefix, u64>,
-    pub(super) remotes: LpmTrie<MapData, RemotePrefix<Address4>, RemoteAddress>,
+    pub(super) remotes4: LpmTrie<MapData, RemotePrefix<Address4>, RemoteAddress>,
+    pub(super) remotes6: LpmTrie<MapData, RemotePrefix<Address6>, RemoteAddress>,
     pub(super) slot_names: Array<MapData, SlotName>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Counter>,
+    /// Sessions that each family has room for.
     pub(super) capacity: u32,
 }
 
@@ -43,15 +47,18 @@ impl Tables {
         let capacity = flows.info().context("flows4")?.max_entries() / 2;
         Ok(Some(Self {
             pins: pins.clone(),
-            flows: Map::HashMap(flows).try_into()?,
+            flows4: Map::HashMap(flows).try_into()?,
+            flows6: Map::HashMap(pin("flows6")?).try_into()?,
             uplinks: Map::Array(pin("uplinks")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,
             settings: Map::Array(pin("settings")?).try_into()?,
             flow_tables: Map::Array(pin("flow_tables")?).try_into()?,
-            client_prefixes: Map::LpmTrie(pin("prefixes4")?).try_into()?,
+            clients4: Map::LpmTrie(pin("prefixes4")?).try_into()?,
+            clients6: Map::LpmTrie(pin("prefixes6")?).try_into()?,
             port_prefixes: Map::LpmTrie(pin("port_prefixes")?).try_into()?,
-            remotes: Map::LpmTrie(pin("remotes4")?).try_into()?,
+            remotes4: Map::LpmTrie(pin("remotes4")?).try_into()?,
+            remotes6: Map::LpmTrie(pin("remotes6")?).try_into()?,
             slot_names: Map::Array(pin("slot_names")?).try_into()?,
             drops: Map::PerCpuHashMap(pin("drops")?).try_into()?,
             capacity,

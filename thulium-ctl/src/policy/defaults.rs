@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use super::{DatapathPolicy, Flow, Host, Mode, PortRange, Protocol, Sessions, TcMode, TlsVersion, Unmatched, XdpMode};
+use super::{
+    DatapathPolicy, Flow, Host, Mode, MssClamp, PortRange, Protocol, Refuse, Sessions, TcMode, TlsVersion, Unmatched,
+    XdpMode,
+};
 
 pub(super) const MODE: Mode = Mode::Enforce;
 pub(super) const UNMATCHED: Unmatched = Unmatched::Drop;
+pub(super) const REFUSE: Refuse = Refuse::Drop;
+pub(super) const MSS_CLAMP: MssClamp = MssClamp::Auto;
 pub(super) const KEEP_OLD: Duration = Duration::from_secs(24 * 3600);
 pub(super) const SESSIONS: Sessions = Sessions {
     udp_idle: Duration::from_secs(300),
@@ -13,6 +18,7 @@ pub(super) const SESSIONS: Sessions = Sessions {
     capacity: 262_144,
     per_client: 2048,
     new_per_client: 200,
+    ports_per_client: 1024,
 };
 pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: 0x3000_0000 };
 

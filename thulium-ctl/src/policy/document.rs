@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-use super::{Flow, Host, Mode, Policy, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode, read::show};
+use super::{
+    Flow, Host, Mode, MssClamp, Policy, Refuse, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode,
+    read::show,
+};
 
 /// A policy as a document; as YAML it is a policy file that means the same.
 #[derive(Debug, Serialize)]
@@ -19,6 +22,8 @@ pub struct Document<'a> {
     hosts: &'a [Host],
     flows: Vec<FlowEntry<'a>>,
     unmatched: &'static str,
+    refuse: &'static str,
+    mss_clamp: String,
     sessions: Sessions,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     resolvers: &'a [IpAddr],
@@ -29,7 +34,7 @@ pub struct Document<'a> {
 struct Lan<'a> {
     interfaces: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    clients: Option<&'a [Ipv4Net]>,
+    clients: Option<&'a [IpNet]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,6 +67,7 @@ struct Sessions {
     capacity: u32,
     per_client: u32,
     new_per_client: u32,
+    ports_per_client: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,12 +105,22 @@ impl<'a> From<&'a Policy> for Document<'a> {
                 Unmatched::Drop => "drop",
                 Unmatched::Pass => "pass",
             },
+            refuse: match policy.refuse {
+                Refuse::Drop => "drop",
+                Refuse::Reject => "reject",
+            },
+            mss_clamp: match policy.mss_clamp {
+                MssClamp::Auto => "auto".to_owned(),
+                MssClamp::Off => "off".to_owned(),
+                MssClamp::Bytes(bytes) => bytes.to_string(),
+            },
             sessions: Sessions {
                 udp_idle: show(sessions.udp_idle),
                 tcp_idle: show(sessions.tcp_idle),
                 capacity: sessions.capacity,
                 per_client: sessions.per_client,
                 new_per_client: sessions.new_per_client,
+                ports_per_client: sessions.ports_per_client,
             },
             resolvers: &policy.resolvers,
             datapath: Datapath {
@@ -128,6 +144,7 @@ fn uplink(uplink: &UplinkPolicy) -> Uplink<'_> {
     let source_nat = match uplink.source_nat {
         SourceNat::Masquerade => "masquerade".to_owned(),
         SourceNat::Address(address) => address.to_string(),
+        SourceNat::None => "none".to_owned(),
     };
     Uplink { name: &uplink.name, interface: &uplink.interface, source_nat }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use super::{Flow, Host, Mode, Policy, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode, read::show};
+use super::{
+    Flow, Host, Mode, MssClamp, Policy, Refuse, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode,
+    read::show,
+};
 
 /// The meaning of a policy as a short text with aligned columns.
 pub fn describe(policy: &Policy) -> String {
@@ -23,6 +26,9 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     let flows = policy.flows.iter().map(flow_row).collect::<Vec<_>>();
     write_table(out, if flows.is_empty() { vec![vec!["nothing".to_owned()]] } else { flows })?;
     writeln!(out, "{}", rest(policy))?;
+    if policy.refuse == Refuse::Reject {
+        writeln!(out, "A client whose packet is refused is told so: by a RST in TCP, else by ICMP.")?;
+    }
     writeln!(out, "\nHosts")?;
     let hosts = policy.hosts.iter().map(host_row).collect::<Vec<_>>();
     write_table(out, if hosts.is_empty() { vec![vec!["none".to_owned()]] } else { hosts })?;
@@ -54,10 +60,11 @@ fn governed(policy: &Policy) -> String {
 fn way_out(uplink: &UplinkPolicy) -> String {
     let name = if uplink.name == uplink.interface { String::new() } else { format!("{} on ", uplink.name) };
     let source = match uplink.source_nat {
-        SourceNat::Masquerade => "its address".to_owned(),
-        SourceNat::Address(address) => address.to_string(),
+        SourceNat::Masquerade => "clients appear as its address".to_owned(),
+        SourceNat::Address(address) => format!("clients appear as {address}"),
+        SourceNat::None => "clients keep their own addresses".to_owned(),
     };
-    format!("{name}{}: clients appear as {source}", uplink.interface)
+    format!("{name}{}: {source}", uplink.interface)
 }
 
 fn flow_row(flow: &Flow) -> Vec<String> {
@@ -78,9 +85,9 @@ fn rest(policy: &Policy) -> &'static str {
 }
 
 fn host_row(host: &Host) -> Vec<String> {
-    let addresses = host.addresses.iter().map(|prefix| match prefix.prefix_len() {
-        32 => prefix.addr().to_string(),
-        _ => prefix.to_string(),
+    let addresses = host.addresses.iter().map(|prefix| match prefix.prefix_len() == prefix.max_prefix_len() {
+        true => prefix.addr().to_string(),
+        false => prefix.to_string(),
     });
     let known_as = host.names.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ");
     let keep_old = match host.names.is_empty() {
@@ -104,8 +111,23 @@ fn sessions(policy: &Policy) -> Vec<Vec<String>> {
         row("UDP", format!("ends after {} of silence", show(sessions.udp_idle))),
         row("TCP", format!("ends after {} of silence", show(sessions.tcp_idle))),
         row("in all", format!("{}; then new ones are refused, and none is evicted", sessions.capacity)),
-        row("a client", format!("{} at once, {} new ones a second", sessions.per_client, sessions.new_per_client)),
+        row(
+            "a client",
+            format!(
+                "{} at once, {} new ones a second, {} ports",
+                sessions.per_client, sessions.new_per_client, sessions.ports_per_client
+            ),
+        ),
+        row("segments", segments(policy.mss_clamp)),
     ]
+}
+
+fn segments(clamp: MssClamp) -> String {
+    match clamp {
+        MssClamp::Auto => "as large as the smaller MTU of the two ways allows".to_owned(),
+        MssClamp::Off => "as large as the two ends agree".to_owned(),
+        MssClamp::Bytes(bytes) => format!("{bytes} bytes at most"),
+    }
 }
 
 fn datapath(policy: &Policy) -> String {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 /// A policy that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub struct Policy {
     pub flows: Vec<Flow>,
     /// What happens to packets that no flow names.
     pub unmatched: Unmatched,
+    /// What a client hears of a packet that is refused.
+    pub refuse: Refuse,
+    /// The largest segment that TCP connections are told of.
+    pub mss_clamp: MssClamp,
     /// Lifetimes and limits.
     pub sessions: Sessions,
     /// Whom the daemon asks for names; empty: the system's resolvers.
@@ -50,8 +54,8 @@ pub enum Mode {
 pub struct Lan {
     /// Interface names, at least one.
     pub interfaces: Vec<String>,
-    /// Who is governed; `None`: the on-link IPv4 prefixes of `interfaces`, read when the policy is applied.
-    pub clients: Option<Vec<Ipv4Net>>,
+    /// Who is governed; `None`: the on-link prefixes of `interfaces`, read when the policy is applied.
+    pub clients: Option<Vec<IpNet>>,
 }
 
 /// A way out.
@@ -65,13 +69,15 @@ pub struct UplinkPolicy {
     pub source_nat: SourceNat,
 }
 
-/// How the source addresses of an uplink's sessions are translated.
+/// How the IPv4 source addresses of an uplink's sessions are translated. IPv6's never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceNat {
     /// To the interface's address.
     Masquerade,
     /// To this address.
     Address(Ipv4Addr),
+    /// Not at all: the world knows the way to the clients.
+    None,
 }
 
 /// A named set of remote addresses.
@@ -94,7 +100,7 @@ pub struct Flow {
     pub name: String,
     /// Name of the host it leads to, one of [`Policy::hosts`].
     pub host: String,
-    /// Remote ports.
+    /// Remote ports, and [`PortRange::PING`].
     pub ports: BTreeSet<PortRange>,
     /// The lowest TLS version; accepted but not enforced yet (there is a warning).
     pub tls_min: Option<TlsVersion>,
@@ -103,7 +109,7 @@ pub struct Flow {
 /// A range of ports of a protocol, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortRange {
-    /// TCP or UDP.
+    /// Which protocol's; ICMP has none, and stands for the one range [`PortRange::PING`].
     pub protocol: Protocol,
     /// First port, 1 to 65535.
     pub first: u16,
@@ -111,13 +117,15 @@ pub struct PortRange {
     pub last: u16,
 }
 
-/// A transport protocol that a flow can name.
+/// A protocol that a flow can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// Protocol number 6.
     Tcp,
     /// Protocol number 17.
     Udp,
+    /// Echo requests: protocol number 1 in IPv4, 58 in IPv6.
+    Icmp,
 }
 
 /// A TLS version that `tls_min` can name.
@@ -138,6 +146,26 @@ pub enum Unmatched {
     Pass,
 }
 
+/// What a client hears of a packet that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// Nothing: it waits for its own timeout.
+    Drop,
+    /// A RST for TCP, else an ICMP error "administratively prohibited".
+    Reject,
+}
+
+/// The largest segment (MSS) that the SYNs of TCP connections announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MssClamp {
+    /// What the smaller MTU of the two ways has room for.
+    Auto,
+    /// SYNs stay as they are.
+    Off,
+    /// At most this, bytes.
+    Bytes(u32),
+}
+
 /// Lifetimes and limits of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sessions {
@@ -151,6 +179,8 @@ pub struct Sessions {
     pub per_client: u32,
     /// New sessions of one client a second, at least 1.
     pub new_per_client: u32,
+    /// External ports that one client holds at once, 1 to 65535.
+    pub ports_per_client: u32,
 }
 
 /// How the programs are attached.
@@ -187,16 +217,20 @@ pub enum TcMode {
 }
 
 impl Protocol {
-    /// IANA protocol number.
-    pub const fn number(self) -> u8 {
+    /// IANA protocol numbers, of either family.
+    pub const fn numbers(self) -> &'static [u8] {
         match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
+            Self::Tcp => &[6],
+            Self::Udp => &[17],
+            Self::Icmp => &[1, 58],
         }
     }
 }
 
 impl PortRange {
+    /// Echo requests and their replies, which have no port.
+    pub const PING: Self = Self { protocol: Protocol::Icmp, first: 0, last: 0 };
+
     /// Whether the two have a port in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
@@ -208,16 +242,17 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Icmp => "icmp",
         })
     }
 }
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}/{}", self.first, self.protocol)
-        } else {
-            write!(f, "{}-{}/{}", self.first, self.last, self.protocol)
+        match self.protocol {
+            Protocol::Icmp => write!(f, "{}", self.protocol),
+            _ if self.first == self.last => write!(f, "{}/{}", self.first, self.protocol),
+            _ => write!(f, "{}-{}/{}", self.first, self.last, self.protocol),
         }
     }
 }

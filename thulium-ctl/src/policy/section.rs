@@ -29,6 +29,8 @@ pub(super) const ROOT: Shape = Shape {
         "hosts",
         "flows",
         "unmatched",
+        "refuse",
+        "mss_clamp",
         "sessions",
         "resolvers",
         "datapath",
@@ -67,7 +69,7 @@ pub(super) const FLOW: Shape = Shape {
 /// `sessions`.
 pub(super) const SESSIONS: Shape = Shape {
     what: "`sessions`",
-    keys: &["udp_idle", "tcp_idle", "capacity", "per_client", "new_per_client"],
+    keys: &["udp_idle", "tcp_idle", "capacity", "per_client", "new_per_client", "ports_per_client"],
     required: &[],
     example: "`sessions: { udp_idle: 300s }`",
 };

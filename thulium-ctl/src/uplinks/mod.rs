@@ -1,11 +1,11 @@
 //! What the gateway's interfaces say: the uplink's address, and the networks on the LAN.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
-use ipnet::Ipv4Net;
-use nix::ifaddrs::getifaddrs;
+use ipnet::IpNet;
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thulium_ebpf::abi::Role;
 
@@ -20,10 +20,21 @@ use crate::{
 pub struct Ground {
     /// The interfaces of the policy that are there.
     pub interfaces: Vec<Target>,
-    /// The address that the uplink's sessions are translated to; `None`: there is none at present.
-    pub uplink_address: Option<Ipv4Addr>,
+    /// What the uplink's sessions are translated to.
+    pub outside: Outside,
     /// Who is governed.
-    pub clients: Vec<Ipv4Net>,
+    pub clients: Vec<IpNet>,
+}
+
+/// What the world sees of IPv4 clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// Their own addresses.
+    Untranslated,
+    /// This address.
+    Address(Ipv4Addr),
+    /// An address that the uplink does not have at present.
+    Unknown,
 }
 
 /// What is in force at present.
@@ -32,13 +43,17 @@ pub struct Present<'a> {
     /// The uplink's address.
     pub uplink_address: Option<Ipv4Addr>,
     /// Who is governed.
-    pub clients: &'a [Ipv4Net],
+    pub clients: &'a [IpNet],
 }
 
 impl Ground {
     /// This, as what is in force while the next one is read.
     pub fn as_present(&self) -> Present<'_> {
-        Present { uplink_address: self.uplink_address, clients: &self.clients }
+        let uplink_address = match self.outside {
+            Outside::Address(address) => Some(address),
+            Outside::Untranslated | Outside::Unknown => None,
+        };
+        Present { uplink_address, clients: &self.clients }
     }
 
     /// Reads it from the interfaces that `policy` names. The uplink stays with its `present` address as long as its interface
@@ -52,19 +67,28 @@ impl Ground {
             let interface = interface.to_owned();
             addresses.iter().filter(move |(name, _)| *name == interface).map(|(_, prefix)| *prefix)
         };
-        let uplink_address = policy.uplinks.first().and_then(|uplink| match uplink.source_nat {
-            SourceNat::Address(address) => Some(address),
+        let outside = policy.uplinks.first().map_or(Outside::Unknown, |uplink| match uplink.source_nat {
+            SourceNat::None => Outside::Untranslated,
+            SourceNat::Address(address) => Outside::Address(address),
             SourceNat::Masquerade => {
-                let usable = || of(&uplink.interface).map(|prefix| prefix.addr()).filter(is_routable);
-                usable().find(|address| present.uplink_address == Some(*address)).or_else(|| usable().next())
+                let usable = || of(&uplink.interface).filter_map(translatable);
+                let same = usable().find(|address| present.uplink_address == Some(*address));
+                same.or_else(|| usable().next()).map_or(Outside::Unknown, Outside::Address)
             }
         });
         let clients = policy.lan.clients.clone().unwrap_or_else(|| {
-            let networks = policy.lan.interfaces.iter().flat_map(|name| of(name)).map(|prefix| prefix.trunc());
-            let on_link: Vec<Ipv4Net> = networks.collect();
-            if on_link.is_empty() { present.clients.to_vec() } else { on_link }
+            let networks = || policy.lan.interfaces.iter().flat_map(|name| of(name)).filter(is_forwarded);
+            let on_link = networks().map(|prefix| prefix.trunc());
+            // Of each family: a link that goes down loses its IPv6 addresses at once.
+            let is_gone = |prefix: &&IpNet| !networks().any(|present| is_ipv6(&present) == is_ipv6(prefix));
+            on_link.chain(present.clients.iter().filter(is_gone).copied()).collect()
         });
-        Ok(Self { interfaces: Target::present(policy), uplink_address, clients })
+        Ok(Self { interfaces: Target::present(policy), outside, clients })
+    }
+
+    /// True if IPv6 clients are among those who are governed.
+    pub fn governs_ipv6(&self) -> bool {
+        self.clients.iter().any(is_ipv6)
     }
 
     /// Index of the uplink's interface; `None`: it is gone.
@@ -85,13 +109,13 @@ impl Ground {
         let mut warnings: Vec<Warning> = gone.map(tell).collect();
         if self.clients.is_empty() {
             warnings.push(Warning::new(
-                "the LAN interfaces have no IPv4 address, so that nobody is governed",
+                "the LAN interfaces have no address, so that nobody is governed",
                 "Give them an address, or write `clients` under `lan`.",
             ));
         }
-        if self.uplink_address.is_none() {
+        if self.outside == Outside::Unknown {
             warnings.push(Warning::new(
-                "the uplink has no IPv4 address: nothing can be opened",
+                "the uplink has no IPv4 address: IPv4 clients can open nothing",
                 "Check it with `ip -4 address show`; it is taken up as soon as it is there.",
             ));
         }
@@ -104,25 +128,43 @@ impl Ground {
 /// # Errors
 /// If the kernel does not tell.
 pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, _, messages) =
         new_multicast_connection(&groups).context("the kernel does not tell of changes at its interfaces")?;
     tokio::spawn(connection);
     Ok(messages.map(|_| ()))
 }
 
-/// Interfaces with their IPv4 addresses and prefix lengths, primary addresses first.
-fn addresses() -> anyhow::Result<Vec<(String, Ipv4Net)>> {
+/// Interfaces with their addresses and prefix lengths, primary addresses first.
+fn addresses() -> anyhow::Result<Vec<(String, IpNet)>> {
     let all = getifaddrs().context("the kernel does not list the addresses of interfaces")?;
-    let prefix = |entry: nix::ifaddrs::InterfaceAddress| {
-        let address = entry.address?.as_sockaddr_in()?.ip();
-        let mask = entry.netmask?.as_sockaddr_in()?.ip();
-        Some((entry.interface_name, Ipv4Net::with_netmask(address, mask).ok()?))
-    };
-    Ok(all.filter_map(prefix).collect())
+    Ok(all.filter_map(|entry| Some((entry.interface_name, prefix(&entry.address?, &entry.netmask?)?))).collect())
 }
 
-/// Link-local addresses (RFC 3927) lead nowhere beyond the link.
-const fn is_routable(address: &Ipv4Addr) -> bool {
-    !address.is_link_local() && !address.is_loopback()
+fn prefix(address: &SockaddrStorage, mask: &SockaddrStorage) -> Option<IpNet> {
+    let ip = |address: &SockaddrStorage| {
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    };
+    IpNet::with_netmask(ip(address)?, ip(mask)?).ok()
+}
+
+const fn is_ipv6(prefix: &IpNet) -> bool {
+    matches!(prefix, IpNet::V6(_))
+}
+
+/// An IPv4 address that sessions can be translated to: link-local ones (RFC 3927) lead nowhere beyond the link.
+fn translatable(prefix: IpNet) -> Option<Ipv4Addr> {
+    match prefix.addr() {
+        IpAddr::V4(address) if !address.is_link_local() && !address.is_loopback() => Some(address),
+        _ => None,
+    }
+}
+
+/// Whether routers forward what comes from there: not so IPv6's link-local addresses, which every interface has.
+const fn is_forwarded(prefix: &IpNet) -> bool {
+    match prefix {
+        IpNet::V4(_) => true,
+        IpNet::V6(prefix) => !prefix.addr().is_unicast_link_local(),
+    }
 }

@@ -59,7 +59,8 @@ impl Source for Gateway {
         Ok(Settings::default())
     }
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
-        let used = Uplink { interface: 2, address: Address4::new([198, 51, 100, 1]), ..Uplink::default() };
+        let used =
+            Uplink { interface: 2, address: Address4::new([198, 51, 100, 1]), translates: 1, ..Uplink::default() };
         Ok(vec![used, Uplink::default()])
     }
     fn generation(&self) -> anyhow::Result<u32> {
@@ -75,8 +76,12 @@ fn the_maps_alone_say_what_is_attached() {
     let facts = read(&Gateway).unwrap();
     assert!(facts.is_attached());
     assert_eq!((facts.dropped.packets, facts.generation, facts.sessions.capacity), (5, 4, 1024));
-    let uplink =
-        UplinkFacts { name: "eth0".to_owned(), interface: "eth0".to_owned(), address: Some([198, 51, 100, 1].into()) };
+    let uplink = UplinkFacts {
+        name: "eth0".to_owned(),
+        interface: "eth0".to_owned(),
+        address: Some([198, 51, 100, 1].into()),
+        translates: true,
+    };
     assert_eq!(facts.uplinks, [uplink], "unused slots are left out");
 }
 

@@ -186,8 +186,10 @@ pub struct UplinkFacts {
     pub name: String,
     /// Its interface.
     pub interface: String,
-    /// The address that its sessions are translated to.
+    /// The address that its IPv4 sessions are translated to.
     pub address: Option<Ipv4Addr>,
+    /// Whether they are translated (see `source_nat` of the policy).
+    pub translates: bool,
 }
 
 /// How full the flow table is.

@@ -19,6 +19,7 @@ fn datapath() -> DatapathFacts {
             name: "isp-a".to_owned(),
             interface: "eth0".to_owned(),
             address: Some([198, 51, 100, 1].into()),
+            translates: true,
         }],
         sessions: SessionUse { used: 12, capacity: 262_144 },
         dropped: Sum { packets: 1201, bytes: 1_048_576 },

@@ -67,7 +67,11 @@ impl Report {
             line(f, if index == 0 { "interfaces" } else { "" }, &attachment(interface))?;
         }
         for (index, uplink) in datapath.uplinks.iter().enumerate() {
-            let address = uplink.address.map_or_else(|| "no address".to_owned(), |address| address.to_string());
+            let address = match uplink.address {
+                Some(address) => address.to_string(),
+                None if uplink.translates => "no address".to_owned(),
+                None => "clients keep their own addresses".to_owned(),
+            };
             let text = format!("{} on {}: {address}", uplink.name, uplink.interface);
             line(f, if index == 0 { "uplinks" } else { "" }, &text)?;
         }

@@ -64,7 +64,7 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
             format!("`ip link show {name}`; when it is back, restart the daemon."),
         ));
     }
-    for uplink in datapath.uplinks.iter().filter(|uplink| uplink.address.is_none()) {
+    for uplink in datapath.uplinks.iter().filter(|uplink| uplink.translates && uplink.address.is_none()) {
         warnings.push(Warning::new(
             format!("uplink {} has no address: nothing can be opened through it", uplink.name),
             format!("`ip address show {}`; with DHCP, look at its lease.", uplink.interface),

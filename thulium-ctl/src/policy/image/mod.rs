@@ -8,11 +8,17 @@ mod address;
 mod port;
 mod slot;
 
-use ipnet::Ipv4Net;
-use thulium_ebpf::abi::{Address4, ClientPrefix, FLOW_SLOTS, FlowTable, HOST_SLOTS, NO_SLOT, PortPrefix, Settings};
+use ipnet::IpNet;
+use thulium_ebpf::abi::{
+    Address4, Address6, ClientPrefix, FLOW_SLOTS, FlowTable, HOST_SLOTS, MSS_AUTO, MSS_OFF, NO_SLOT, PortPrefix,
+    Settings,
+};
 
-pub use self::{address::with_surrounding, slot::Slots};
-use super::{Mode, Policy, Unmatched};
+pub use self::{
+    address::{Family, with_surrounding},
+    slot::Slots,
+};
+use super::{Mode, MssClamp, Policy, Refuse, Unmatched};
 
 /// An entry of a longest-prefix map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +36,10 @@ pub struct PrefixEntry<D> {
 pub struct Image {
     /// The generation that the keys carry.
     pub generation: u32,
-    /// Client prefix → vector of flows.
-    pub clients: Vec<PrefixEntry<ClientPrefix<Address4>>>,
+    /// IPv4 client prefix → vector of flows.
+    pub clients4: Vec<PrefixEntry<ClientPrefix<Address4>>>,
+    /// IPv6 client prefix → vector of flows.
+    pub clients6: Vec<PrefixEntry<ClientPrefix<Address6>>>,
     /// (protocol, port) → vector of flows.
     pub ports: Vec<PrefixEntry<PortPrefix>>,
     /// Host → vector of flows; rank of a flow → its slot.
@@ -63,17 +71,18 @@ impl std::fmt::Display for ImageError {
 
 impl std::error::Error for ImageError {}
 
-/// Compiles `policy` for `clients` (IPv4 prefixes of those who are governed) as this generation.
+/// Compiles `policy` for `clients` (prefixes of those who are governed) as this generation.
 ///
 /// # Errors
 /// `slots` lacks a flow or a host of the policy.
-pub fn compile(policy: &Policy, slots: &Slots, clients: &[Ipv4Net], generation: u32) -> Result<Image, ImageError> {
+pub fn compile(policy: &Policy, slots: &Slots, clients: &[IpNet], generation: u32) -> Result<Image, ImageError> {
     Ok(Image {
         generation,
-        clients: client_prefixes(policy, clients, generation),
+        clients4: client_prefixes(policy, clients, generation),
+        clients6: client_prefixes(policy, clients, generation),
         ports: port::prefixes(&policy.flows, generation),
         flows: flow_table(policy, slots)?,
-        settings: settings(policy),
+        settings: settings(policy, clients),
     })
 }
 
@@ -82,18 +91,24 @@ pub(super) fn port_prefixes(flows: &[super::Flow]) -> usize {
     port::prefixes(flows, 0).len()
 }
 
-/// Every client may open every flow.
-fn client_prefixes(policy: &Policy, clients: &[Ipv4Net], generation: u32) -> Vec<PrefixEntry<ClientPrefix<Address4>>> {
+/// The prefixes of one family. Every client may open every flow.
+fn client_prefixes<A: Family>(
+    policy: &Policy,
+    clients: &[IpNet],
+    generation: u32,
+) -> Vec<PrefixEntry<ClientPrefix<A>>> {
     let vector = (0..policy.flows.len()).fold(0, |vector, rank| vector | 1 << rank);
-    let entry = |prefix: Ipv4Net| PrefixEntry {
-        prefix_len: u32::BITS + u32::from(prefix.prefix_len()),
-        data: ClientPrefix::new(generation, prefix.network().into()),
-        vector,
+    let entry = |prefix: IpNet| {
+        Some(PrefixEntry {
+            prefix_len: u32::BITS + u32::from(prefix.prefix_len()),
+            data: ClientPrefix::new(generation, A::network(&prefix)?),
+            vector,
+        })
     };
-    let mut prefixes = clients.iter().map(Ipv4Net::trunc).collect::<Vec<_>>();
+    let mut prefixes = clients.iter().map(IpNet::trunc).collect::<Vec<_>>();
     prefixes.sort_unstable();
     prefixes.dedup();
-    prefixes.into_iter().map(entry).collect()
+    prefixes.into_iter().filter_map(entry).collect()
 }
 
 fn flow_table(policy: &Policy, slots: &Slots) -> Result<FlowTable, ImageError> {
@@ -108,15 +123,23 @@ fn flow_table(policy: &Policy, slots: &Slots) -> Result<FlowTable, ImageError> {
     Ok(table)
 }
 
-fn settings(policy: &Policy) -> Settings {
+fn settings(policy: &Policy, clients: &[IpNet]) -> Settings {
     let nanoseconds = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     Settings {
         udp_idle: nanoseconds(policy.sessions.udp_idle),
         tcp_idle: nanoseconds(policy.sessions.tcp_idle),
         per_client: u64::from(policy.sessions.per_client),
+        ports_per_client: u64::from(policy.sessions.ports_per_client),
         session_cost: 1_000_000_000 / u64::from(policy.sessions.new_per_client.max(1)),
         pass_unmatched: u32::from(policy.unmatched == Unmatched::Pass),
         audit: u32::from(policy.mode == Mode::Audit),
+        reject: u32::from(policy.refuse == Refuse::Reject),
+        mss_clamp: match policy.mss_clamp {
+            MssClamp::Auto => MSS_AUTO,
+            MssClamp::Off => MSS_OFF,
+            MssClamp::Bytes(bytes) => bytes,
+        },
+        governs_ipv6: u32::from(clients.iter().any(|prefix| matches!(prefix, IpNet::V6(_)))),
         ..Settings::default()
     }
 }

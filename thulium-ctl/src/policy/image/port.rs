@@ -7,7 +7,8 @@ use crate::policy::{Flow, PortRange, Protocol};
 
 /// The prefixes of all flows; a flow's bit is its rank.
 pub(super) fn prefixes(flows: &[Flow], generation: u32) -> Vec<PrefixEntry<PortPrefix>> {
-    [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(|protocol| of_protocol(flows, protocol, generation)).collect()
+    let protocols = [Protocol::Tcp, Protocol::Udp, Protocol::Icmp].into_iter();
+    protocols.flat_map(|protocol| of_protocol(flows, protocol, generation)).collect()
 }
 
 fn of_protocol(flows: &[Flow], protocol: Protocol, generation: u32) -> Vec<PrefixEntry<PortPrefix>> {
@@ -16,8 +17,13 @@ fn of_protocol(flows: &[Flow], protocol: Protocol, generation: u32) -> Vec<Prefi
     let mut entries = Vec::new();
     for (first, last, vector) in intervals(&ranges) {
         for (port, length) in split(first, last) {
-            let data = PortPrefix { generation, protocol: protocol.number(), port: port.to_be_bytes(), pad: 0 };
-            entries.push(PrefixEntry { prefix_len: u32::BITS + u8::BITS + length, data, vector });
+            let data = |number| PortPrefix { generation, protocol: number, port: port.to_be_bytes(), pad: 0 };
+            let prefix_len = u32::BITS + u8::BITS + length;
+            entries.extend(protocol.numbers().iter().map(|number| PrefixEntry {
+                prefix_len,
+                data: data(*number),
+                vector,
+            }));
         }
     }
     entries

@@ -1,6 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use ipnet::IpNet;
@@ -33,12 +33,11 @@ fn longest<D>(entries: &[PrefixEntry<D>], key: &[u8], bytes: impl Fn(&D) -> Vec<
 }
 
 /// The hosts that the fixed addresses of a policy lead to, as the datapath's map holds them.
-fn remotes(policy: &Policy, slots: &Slots) -> BTreeMap<Ipv4Net, RemoteAddress> {
-    let mut own: BTreeMap<Ipv4Net, RemoteAddress> = BTreeMap::new();
+fn remotes(policy: &Policy, slots: &Slots) -> BTreeMap<IpNet, RemoteAddress> {
+    let mut own: BTreeMap<IpNet, RemoteAddress> = BTreeMap::new();
     for host in &policy.hosts {
         let bit = 1 << slots.host(&host.name).expect("a slot");
         for prefix in &host.addresses {
-            let IpNet::V4(prefix) = prefix else { continue };
             own.entry(prefix.trunc()).or_default().hosts |= bit;
         }
     }
@@ -46,13 +45,17 @@ fn remotes(policy: &Policy, slots: &Slots) -> BTreeMap<Ipv4Net, RemoteAddress> {
 }
 
 /// The hosts of the longest prefix around `remote`.
-fn hosts_of(remotes: &BTreeMap<Ipv4Net, RemoteAddress>, remote: Ipv4Addr) -> u64 {
+fn hosts_of(remotes: &BTreeMap<IpNet, RemoteAddress>, remote: IpAddr) -> u64 {
     let around = remotes.iter().filter(|(prefix, _)| prefix.contains(&remote));
     around.max_by_key(|(prefix, _)| prefix.prefix_len()).map_or(0, |(_, remote)| remote.hosts)
 }
 
-fn client_key(data: &ClientPrefix<Address4>) -> Vec<u8> {
-    [data.generation.to_ne_bytes(), data.address.octets()].concat()
+fn client4(data: &ClientPrefix<Address4>) -> Vec<u8> {
+    [data.generation.to_ne_bytes().as_slice(), &data.address.octets()].concat()
+}
+
+fn client6(data: &ClientPrefix<Address6>) -> Vec<u8> {
+    [data.generation.to_ne_bytes().as_slice(), &data.address.octets()].concat()
 }
 
 fn port_key(data: &PortPrefix) -> Vec<u8> {
@@ -60,10 +63,17 @@ fn port_key(data: &PortPrefix) -> Vec<u8> {
 }
 
 /// The slot of the flow that the datapath would find.
-fn evaluate(image: &Image, client: Ipv4Addr, hosts: u64, protocol: Protocol, port: u16) -> Option<u8> {
+fn evaluate(image: &Image, client: IpAddr, hosts: u64, protocol: u8, port: u16) -> Option<u8> {
     let generation = image.generation;
-    let client = longest(&image.clients, &client_key(&ClientPrefix::new(generation, client.into())), client_key);
-    let key = PortPrefix { generation, protocol: protocol.number(), port: port.to_be_bytes(), pad: 0 };
+    let client = match client {
+        IpAddr::V4(client) => {
+            longest(&image.clients4, &client4(&ClientPrefix::new(generation, client.into())), client4)
+        }
+        IpAddr::V6(client) => {
+            longest(&image.clients6, &client6(&ClientPrefix::new(generation, client.into())), client6)
+        }
+    };
+    let key = PortPrefix { generation, protocol, port: port.to_be_bytes(), pad: 0 };
     let ports = longest(&image.ports, &port_key(&key), port_key);
     let named = (0..HOST_SLOTS).filter(|slot| hosts >> slot & 1 == 1);
     let vector = client & ports & named.fold(0, |vector, slot| vector | image.flows.hosts[slot]);
@@ -75,15 +85,48 @@ fn the_smallest_policy_admits_thuliums_flows_to_their_hosts() {
     let policy = policy(SMALLEST);
     let slots = slots(&policy);
     let image = compile(&policy, &slots, &["192.168.20.7/24".parse().expect("a prefix")], 3).expect("an image");
-    assert_eq!(image.clients.len(), 1);
-    assert_eq!(image.clients[0].prefix_len, 56);
-    assert_eq!(image.clients[0].data.address.octets(), [192, 168, 20, 0]);
+    assert_eq!(image.clients4.len(), 1);
+    assert_eq!(image.clients4[0].prefix_len, 56);
+    assert_eq!(image.clients4[0].data.address.octets(), [192, 168, 20, 0]);
+    assert!(image.clients6.is_empty());
+    assert_eq!(image.settings.governs_ipv6, 0);
     let (thulium, stun) = (slots.host("thulium").expect("a slot"), slots.host("stun").expect("a slot"));
     assert_eq!(image.flows.hosts[usize::from(thulium)], 0b0111);
     assert_eq!(image.flows.hosts[usize::from(stun)], 0b1000);
     assert_eq!(image.settings.udp_idle, 300_000_000_000);
     assert_eq!(image.settings.session_cost, 5_000_000);
     assert_eq!(image.settings.pass_unmatched, 0);
+}
+
+#[test]
+fn ping_is_a_flow_of_both_families() {
+    let policy = policy(&format!(
+        "{SMALLEST}flows: [{{ name: ping, to: {{ addresses: [203.0.113.7] }}, ports: [443/tcp, icmp] }}]"
+    ));
+    let clients = ["192.168.20.0/24".parse().expect("a prefix"), "2001:db8:20::/64".parse().expect("a prefix")];
+    let image = compile(&policy, &slots(&policy), &clients, 3).expect("an image");
+    let ping = |protocol| PrefixEntry {
+        prefix_len: 32 + 8 + 16,
+        data: PortPrefix { generation: 3, protocol, port: [0, 0], pad: 0 },
+        vector: 1,
+    };
+    assert!(image.ports.contains(&ping(1)) && image.ports.contains(&ping(58)), "{:?}", image.ports);
+    assert_eq!(image.ports.len(), 3);
+    assert_eq!(image.settings.governs_ipv6, 1);
+    assert_eq!(image.clients6[0].prefix_len, 96);
+}
+
+#[test]
+fn the_settings_are_the_policys() {
+    let policy = policy(&format!(
+        "{SMALLEST}refuse: reject\nmss_clamp: 1400\nsessions: {{ ports_per_client: 99, per_client: 7 }}\n"
+    ));
+    let settings = compile(&policy, &slots(&policy), &[], 1).expect("an image").settings;
+    assert_eq!((settings.reject, settings.mss_clamp), (1, 1400));
+    assert_eq!((settings.ports_per_client, settings.per_client), (99, 7));
+    let smallest = self::policy(SMALLEST);
+    let default = compile(&smallest, &slots(&smallest), &[], 1).expect("an image").settings;
+    assert_eq!((default.reject, default.mss_clamp, default.ports_per_client), (0, MSS_AUTO, 1024));
 }
 
 #[test]
@@ -136,9 +179,25 @@ fn any_range() -> impl Strategy<Value = PortRange> {
 
 /// Few addresses, so that prefixes nest and meet.
 fn any_prefix() -> impl Strategy<Value = IpNet> {
-    (0_u8..16, 26_u8..=32).prop_map(|(last, length)| {
-        IpNet::V4(Ipv4Net::new(Ipv4Addr::new(203, 0, 113, last), length).expect("a prefix").trunc())
+    (any::<bool>(), 0_u8..16, 0_u8..=6).prop_map(|(v6, last, open)| {
+        let address = remote(v6, last);
+        let bits = if v6 { 128 } else { 32 };
+        IpNet::new(address, bits - open).expect("a prefix").trunc()
     })
+}
+
+fn remote(v6: bool, last: u8) -> IpAddr {
+    match v6 {
+        false => Ipv4Addr::new(203, 0, 113, last).into(),
+        true => Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, last.into()).into(),
+    }
+}
+
+fn client(v6: bool) -> IpAddr {
+    match v6 {
+        false => Ipv4Addr::new(192, 168, 20, 9).into(),
+        true => Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 9).into(),
+    }
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
@@ -166,11 +225,11 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 /// First match, flow by flow, as the policy's author reads it.
-fn first_match(policy: &Policy, remote: Ipv4Addr, protocol: Protocol, port: u16) -> Option<&str> {
+fn first_match(policy: &Policy, remote: IpAddr, protocol: Protocol, port: u16) -> Option<&str> {
     let host = |name: &str| policy.hosts.iter().find(|host| host.name == name).expect("a host");
     let flow = policy.flows.iter().find(|flow| {
         let ports = &flow.ports;
-        host(&flow.host).addresses.iter().any(|prefix| prefix.contains(&std::net::IpAddr::V4(remote)))
+        host(&flow.host).addresses.iter().any(|prefix| prefix.contains(&remote))
             && ports.iter().any(|range| range.protocol == protocol && (range.first..=range.last).contains(&port))
     })?;
     Some(&flow.name)
@@ -180,22 +239,22 @@ proptest! {
     #[test]
     fn the_image_finds_the_first_flow_that_matches(
         policy in any_policy(),
-        packets in prop::collection::vec((0_u8..20, any::<bool>(), 1_u16..320), 1..40),
+        packets in prop::collection::vec((any::<bool>(), 0_u8..20, any::<bool>(), 1_u16..320), 1..40),
     ) {
         // Slots in another order than the policy's: others had the first ones.
         let past = [SlotName::new("past"), SlotName::new("flow3"), SlotName::new("host2")];
         let slots = Slots::assign(&past, &past, &policy);
-        let clients = ["192.168.20.0/24".parse().expect("a prefix")];
+        let clients = ["192.168.20.0/24", "2001:db8:20::/64"].map(|prefix| prefix.parse().expect("a prefix"));
         let image = compile(&policy, &slots, &clients, 7).expect("an image");
         let remotes = remotes(&policy, &slots);
-        for (last, tcp, port) in packets {
-            let remote = Ipv4Addr::new(203, 0, 113, last);
+        for (v6, last, tcp, port) in packets {
+            let remote = remote(v6, last);
             let protocol = if tcp { Protocol::Tcp } else { Protocol::Udp };
             let hosts = hosts_of(&remotes, remote);
-            let found = evaluate(&image, Ipv4Addr::new(192, 168, 20, 9), hosts, protocol, port);
+            let found = evaluate(&image, client(v6), hosts, protocol.numbers()[0], port);
             let expected = first_match(&policy, remote, protocol, port).and_then(|name| slots.flow(name));
             prop_assert_eq!(found, expected, "{} {}/{}", remote, port, protocol);
-            prop_assert_eq!(evaluate(&image, Ipv4Addr::new(10, 0, 0, 1), hosts, protocol, port), None);
+            prop_assert_eq!(evaluate(&image, Ipv4Addr::new(10, 0, 0, 1).into(), hosts, protocol.numbers()[0], port), None);
         }
     }
 

@@ -2,27 +2,27 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::policy::error::{Place, Report, quote};
 
-/// An IPv4 prefix, or an address as a prefix of one. `path` and `example` are for the error.
-pub(super) fn prefix4(word: &str, path: &str, example: &str, place: Place, report: &mut Report) -> Option<Ipv4Net> {
+/// A prefix, or an address as a prefix of one. `example` is for the error.
+pub(super) fn prefix(word: &str, example: &str, place: Place, report: &mut Report) -> Option<IpNet> {
     let prefix = word.parse::<IpNet>().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
     let (message, help) = match prefix {
-        Some(IpNet::V4(prefix)) if prefix != prefix.trunc() => {
-            let bits = 32 - prefix.prefix_len();
+        Some(prefix) if prefix != prefix.trunc() => {
+            let bits = prefix.max_prefix_len() - prefix.prefix_len();
             let message = format!("{} has bits set in the last {bits}, which the prefix leaves open", quote(word));
             (message, format!("write {} for the network, or {} for the one address", prefix.trunc(), prefix.addr()))
         }
-        Some(IpNet::V4(prefix)) if !unicast(prefix.addr()) && prefix.prefix_len() > 0 => {
+        Some(IpNet::V6(prefix)) if prefix.addr().is_unicast_link_local() => {
+            let message = format!("{} is a link's own address, which is never forwarded", quote(word));
+            (message, "write a global or a unique local one, such as 2001:db8:20::/64".to_owned())
+        }
+        Some(prefix) if !is_unicast(prefix.addr()) && prefix.prefix_len() > 0 => {
             (format!("{} holds no address of a single machine", quote(word)), format!("write {example}"))
         }
-        Some(IpNet::V4(prefix)) => return Some(prefix),
-        Some(IpNet::V6(_)) => {
-            let what = if path == "lan.clients" { "clients with IPv6 addresses" } else { "IPv6 addresses" };
-            (format!("not supported yet: {what}"), format!("write IPv4 alone in `{path}`, such as {example}"))
-        }
+        Some(prefix) => return Some(prefix),
         None => (format!("{} is neither an address nor a prefix", quote(word)), format!("write {example}")),
     };
     report.error(place, message, help);
@@ -32,8 +32,10 @@ pub(super) fn prefix4(word: &str, path: &str, example: &str, place: Place, repor
 /// The IPv4 address of a single machine.
 pub(super) fn address4(word: &str, place: Place, report: &mut Report) -> Option<Ipv4Addr> {
     let (message, help) = match word.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) if unicast(address) => return Some(address),
-        Ok(IpAddr::V6(_)) => ("not supported yet: translation to an IPv6 address".to_owned(), "write an IPv4 address"),
+        Ok(IpAddr::V4(address)) if is_unicast(address.into()) => return Some(address),
+        Ok(IpAddr::V6(_)) => {
+            ("IPv6 is not translated, and this is about IPv4".to_owned(), "write an IPv4 address, masquerade or none")
+        }
         _ => (format!("{} is not the address of a machine", quote(word)), "write an address such as 198.51.100.7"),
     };
     report.error(place, message, help);
@@ -52,8 +54,13 @@ pub(super) fn resolver(word: &str, place: Place, report: &mut Report) -> Option<
     }
 }
 
-/// Whether this can be the address of one machine beyond this one.
-fn unicast(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    first != 0 && first < 224 && !address.is_loopback()
+/// Whether this can be the address of one machine beyond this one. An IPv4 address in IPv6's notation is none.
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => (1..224).contains(&address.octets()[0]) && !address.is_loopback(),
+        IpAddr::V6(address) => {
+            let special = address.is_multicast() || address.is_loopback() || address.is_unspecified();
+            !special && address.to_ipv4_mapped().is_none()
+        }
+    }
 }

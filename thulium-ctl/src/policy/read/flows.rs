@@ -65,7 +65,7 @@ impl Reader<'_> {
         if let Some((node, Some(_))) = tls_min
             && ports.iter().all(|range| range.protocol != Protocol::Tcp)
         {
-            let message = format!("`tls_min` is about TCP, and the flow `{name}` has UDP ports alone");
+            let message = format!("`tls_min` is about TCP, and the flow `{name}` has no TCP port");
             self.report.error(node.place, message, "remove `tls_min`");
         }
         let tls_min = tls_min.and_then(|(_, version)| version);

@@ -19,7 +19,7 @@ const MAX_KEEP_OLD: Duration = Duration::from_secs(30 * 86400);
 const MAX_ENTRIES: usize = 256;
 
 const NAMES_HELP: &str = "write a DNS name, such as \"{system}.thulium.com\"";
-const ADDRESSES_HELP: &str = "write an address or a prefix, such as 203.0.113.7 or 203.0.113.0/28";
+const ADDRESSES_HELP: &str = "write an address or a prefix, such as 203.0.113.7, 203.0.113.0/28 or 2001:db8:7::/48";
 
 /// The hosts of a policy while it is read.
 pub(super) struct Hosts {
@@ -79,7 +79,7 @@ fn names(node: &Node, system: Option<&str>, report: &mut Report) -> Vec<String> 
 fn addresses(node: &Node, report: &mut Report) -> Vec<IpNet> {
     bounded(node, "addresses", report);
     value::list(node, "addresses", ADDRESSES_HELP, report, |word, place, report| {
-        address::prefix4(word, "addresses", "203.0.113.7 or 203.0.113.0/28", place, report).map(IpNet::V4)
+        address::prefix(word, "203.0.113.7, 203.0.113.0/28 or 2001:db8:7::/48", place, report)
     })
 }
 

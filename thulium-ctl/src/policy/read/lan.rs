@@ -1,6 +1,6 @@
 //! `lan`: the office's side.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::{address, name, value};
 use crate::policy::{
@@ -33,9 +33,9 @@ pub(super) fn lan(root: &Section<'_>, report: &mut Report) -> Option<Lan> {
     Some(Lan { interfaces, clients })
 }
 
-fn clients(node: &Node, report: &mut Report) -> Vec<Ipv4Net> {
+fn clients(node: &Node, report: &mut Report) -> Vec<IpNet> {
     let items = value::items(node);
-    let example = "192.168.20.0/24";
+    let example = "192.168.20.0/24 or 2001:db8:20::/64";
     if items.is_empty() {
         let help = "write their prefixes, or remove the line for the networks of the interfaces";
         report.error(node.place, "`lan.clients` is an empty list: nobody would be governed", help);
@@ -44,8 +44,6 @@ fn clients(node: &Node, report: &mut Report) -> Vec<Ipv4Net> {
         let message = format!("`lan.clients` has {} prefixes, and a policy can have {MAX_PREFIXES}", items.len());
         report.error(node.place, message, "write shorter prefixes");
     }
-    let help = format!("write prefixes, such as [{example}]");
-    value::list(node, "lan.clients", &help, report, |word, place, report| {
-        address::prefix4(word, "lan.clients", example, place, report)
-    })
+    let help = "write prefixes, such as [192.168.20.0/24]";
+    value::list(node, "lan.clients", help, report, |word, place, report| address::prefix(word, example, place, report))
 }

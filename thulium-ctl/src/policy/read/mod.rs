@@ -5,6 +5,7 @@ mod datapath;
 mod flows;
 mod hosts;
 mod lan;
+mod mss;
 mod name;
 mod port;
 mod reach;
@@ -19,7 +20,7 @@ use thulium_ebpf::abi::HOST_SLOTS;
 pub(super) use value::{items, show};
 
 use super::{
-    Flow, Host, Mode, Policy, Unmatched, defaults,
+    Flow, Host, Mode, Policy, Refuse, Unmatched, defaults,
     error::{Errors, Place, Report, quote},
     image::{self, MAX_ADDRESS_PREFIXES, MAX_PORT_PREFIXES},
     section::{ROOT, Section},
@@ -69,6 +70,10 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let unmatched = section.get("unmatched").and_then(|node| {
         value::choice(node, "unmatched", &[("drop", Unmatched::Drop), ("pass", Unmatched::Pass)], report)
     });
+    let refuse = section
+        .get("refuse")
+        .and_then(|node| value::choice(node, "refuse", &[("drop", Refuse::Drop), ("reject", Refuse::Reject)], report));
+    let mss_clamp = section.get("mss_clamp").and_then(|node| mss::clamp(node, report));
     let sessions = sessions::sessions(section.get("sessions"), report);
     let resolvers = section.get("resolvers").map_or_else(Vec::new, |node| resolvers(node, report));
     let datapath = datapath::datapath(section.get("datapath"), report);
@@ -80,6 +85,8 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
         hosts: hosts.list,
         flows,
         unmatched: unmatched.unwrap_or(defaults::UNMATCHED),
+        refuse: refuse.unwrap_or(defaults::REFUSE),
+        mss_clamp: mss_clamp.unwrap_or(defaults::MSS_CLAMP),
         sessions,
         resolvers,
         datapath,

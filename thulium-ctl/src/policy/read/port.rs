@@ -1,4 +1,4 @@
-//! Ports: `443/tcp`, `16000-20000/udp`.
+//! Ports: `443/tcp`, `16000-20000/udp`; and `icmp`, which has none.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::policy::{
 /// Ranges that a flow can have: with 64 flows this bounds the datapath's table of ports.
 pub(in crate::policy) const MAX_RANGES: usize = 32;
 
-const HELP: &str = "write a port or a range with its protocol, such as 443/tcp or 16000-20000/udp";
+const HELP: &str = "write a port or a range with its protocol, such as 443/tcp or 16000-20000/udp, or icmp for ping";
 
 /// The ports of a flow, none if any is wrong; ranges that overlap are reported.
 pub(super) fn ports(node: &Node, path: &str, report: &mut Report) -> BTreeSet<PortRange> {
@@ -54,6 +54,9 @@ fn range(word: &str, place: Place, report: &mut Report) -> Option<PortRange> {
     }
 }
 
+/// What is also written for `icmp`.
+const PING_ALIKE: [&str; 6] = ["icmp", "icmp4", "icmp6", "icmpv4", "icmpv6", "ping"];
+
 /// What is wrong, and what to write instead.
 type Complaint = (String, String);
 
@@ -62,7 +65,16 @@ fn parse(word: &str) -> Result<PortRange, Complaint> {
         let list = word.split(',').map(str::trim).collect::<Vec<_>>().join(", ");
         return Err((format!("{} is more than one value", quote(word)), format!("write a list: [{list}]")));
     }
+    if word == "icmp" {
+        return Ok(PortRange::PING);
+    }
     let Some((ports, protocol)) = word.split_once('/') else {
+        if PING_ALIKE.contains(&word.to_ascii_lowercase().as_str()) {
+            return Err((
+                format!("{} is no word of `ports`", quote(word)),
+                "write icmp: ping, in both families".to_owned(),
+            ));
+        }
         let help = format!("write {word}/tcp or {word}/udp");
         return Err((format!("{} has no protocol", quote(word)), if word.len() < 12 { help } else { HELP.to_owned() }));
     };
@@ -72,6 +84,12 @@ fn parse(word: &str) -> Result<PortRange, Complaint> {
         other if matches!(other.to_ascii_lowercase().as_str(), "tcp" | "udp") => {
             let help = format!("write {}/{}", ports.trim(), other.to_ascii_lowercase());
             return Err((format!("the protocol {} must be in lower case", quote(other)), help));
+        }
+        other if other.to_ascii_lowercase().starts_with("icmp") => {
+            return Err((
+                format!("{} has no ports", quote(other)),
+                "write icmp alone: ping, in both families".to_owned(),
+            ));
         }
         other => return Err((format!("the protocol {} is neither tcp nor udp", quote(other)), HELP.to_owned())),
     };

@@ -38,6 +38,7 @@ pub(super) fn sessions(node: Option<&Node>, report: &mut Report) -> Sessions {
         ("capacity", MAX_SESSIONS, &mut sessions.capacity),
         ("per_client", MAX_SESSIONS, &mut sessions.per_client),
         ("new_per_client", MAX_NEW_PER_CLIENT, &mut sessions.new_per_client),
+        ("ports_per_client", u32::from(u16::MAX), &mut sessions.ports_per_client),
     ];
     for (key, max, limit) in limits {
         let path = format!("sessions.{key}");

@@ -85,20 +85,17 @@ impl Reader<'_> {
     }
 
     fn source_nat(&mut self, node: &Node) -> Option<SourceNat> {
-        let help = "write masquerade, or the uplink's own address, such as 198.51.100.7";
+        let help = "write masquerade, the uplink's own address, such as 198.51.100.7, or none";
         let word = value::text(node, "source_nat", help, self.report)?;
         match word {
             "masquerade" => Some(SourceNat::Masquerade),
-            "none" => {
-                self.report.error(node.place, "not supported yet: `source_nat: none`", help);
-                None
-            }
+            "none" => Some(SourceNat::None),
             _ if word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':') => {
                 address::address4(word, node.place, self.report).map(SourceNat::Address)
             }
             _ => {
-                let near =
-                    suggest(word, ["masquerade"]).map_or(help.to_owned(), |near| format!("did you mean `{near}`?"));
+                let near = suggest(word, ["masquerade", "none"])
+                    .map_or(help.to_owned(), |near| format!("did you mean `{near}`?"));
                 self.report.error(node.place, format!("{} is no value of `source_nat`", quote(word)), near);
                 None
             }

@@ -65,6 +65,42 @@ fn values_can_be_written_in_the_usual_ways() {
 }
 
 #[test]
+fn a_host_and_a_flow_take_several_of_everything_in_both_families() {
+    let policy = right(&format!(
+        "{SMALLEST}hosts:\n  pbx:\n    names: [a.example, \"b.{{system}}.example\"]\n    \
+         addresses: [203.0.113.7, 198.51.100.0/24, \"2001:db8:7::7\", \"2001:db8:8::/48\"]\nflows:\n  \
+         - {{ name: all, to: pbx, ports: [443/tcp, 80/tcp, 5060-5080/udp, 16000-20000/udp, icmp] }}\n  \
+         - {{ name: dns, to: {{ names: x.example, addresses: [192.0.2.53, \"2001:db8::53\"] }}, ports: [53/udp, 53/tcp] }}\n"
+    ));
+    assert_eq!(policy.hosts[0].names, ["a.example", "b.acme.example"]);
+    assert_eq!(policy.hosts[0].addresses.len(), 4);
+    assert_eq!(policy.flows[0].ports.len(), 5);
+    assert!(policy.flows[0].ports.contains(&PortRange::PING));
+    assert_eq!(policy.hosts[1].addresses[1].to_string(), "2001:db8::53/128");
+    let text = describe(&policy);
+    assert!(text.contains("203.0.113.7, 198.51.100.0/24, 2001:db8:7::7, 2001:db8:8::/48"), "{text}");
+    assert!(text.contains("443/tcp, 5060-5080/udp, 16000-20000/udp, icmp  to pbx"), "{text}");
+}
+
+#[test]
+fn answers_segments_and_translation_are_told() {
+    let text = describe(&right(
+        "system: acme\nlan: { interfaces: eth1, clients: [192.168.20.0/24, \"fd00:20::/64\"] }\nrefuse: reject\n\
+         uplinks: [{ interface: eth0, source_nat: none }]\nmss_clamp: 1400\nsessions: { ports_per_client: 77 }",
+    ));
+    for part in [
+        "clients 192.168.20.0/24, fd00:20::/64 on eth1",
+        "eth0: clients keep their own addresses",
+        "A client whose packet is refused is told so",
+        "200 new ones a second, 77 ports",
+        "1400 bytes at most",
+    ] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(!describe(&right(SMALLEST)).contains("told so"));
+}
+
+#[test]
 fn what_is_legal_but_doubtful_is_a_warning() {
     let policy = right(&format!(
         "{SMALLEST}sessions: {{ udp_idle: 60s }}\nhosts: {{ thulium: {{ names: [] }}, spare: {{ names: [a.example] }} }}"
@@ -100,14 +136,18 @@ proptest! {
         flow in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,20}",
         audit in any::<bool>(),
         clients in any::<bool>(),
+        segment in prop::sample::select(vec!["auto", "off", "1452"]),
+        reject in any::<bool>(),
     ) {
         prop_assume!(flow != "thulium" && udp_idle <= 86400);
         let text = format!(
-            "system: \"{system}\"\nmode: {}\nlan: {{ interfaces: [\"0e1\", no]{} }}\nuplinks: [{{ interface: \"1.0\" }}]\n\
-             sessions: {{ udp_idle: {udp_idle}s }}\nresolvers: [\"2001:db8::53\"]\n\
-             flows: [{{ name: \"{flow}\", to: {{ names: [yes.example], addresses: [10.0.0.0/8] }}, ports: {port}/tcp }}]",
+            "system: \"{system}\"\nmode: {}\nlan: {{ interfaces: [\"0e1\", no]{} }}\nuplinks: [{{ interface: \"1.0\"{} }}]\n\
+             mss_clamp: {segment}\nrefuse: {}\nsessions: {{ udp_idle: {udp_idle}s, ports_per_client: {port} }}\nresolvers: [\"2001:db8::53\"]\n\
+             flows: [{{ name: \"{flow}\", to: {{ names: [yes.example], addresses: [10.0.0.0/8, \"fd00::/8\"] }}, ports: [{port}/tcp, icmp] }}]",
             if audit { "audit" } else { "enforce" },
-            if clients { ", clients: [192.168.0.0/16]" } else { "" },
+            if clients { ", clients: [192.168.0.0/16, \"fd00::/8\"]" } else { "" },
+            if clients { ", source_nat: none" } else { "" },
+            if reject { "reject" } else { "drop" },
         );
         let policy = right(&text);
         let yaml = Document::from(&policy).to_yaml().expect("YAML");

@@ -7,6 +7,7 @@
 //! * [`session`]: a live session? How long does it live, what is its TCP state, may the client open another one?
 //! * [`judge`]: which flow of the policy names the packet?
 //! * [`ports`]: which external port does a new session get?
+//! * [`tls`]: do the first bytes of a flow with a TLS floor keep to it?
 //! * [`translate`]: the rewrite.
 //! * [`mss`]: a TCP segment size that the path can carry.
 //! * `route`: where to (BPF only).
@@ -27,6 +28,7 @@ pub mod mss;
 pub mod parse;
 pub mod ports;
 pub mod session;
+pub mod tls;
 pub mod translate;
 pub mod verdict;
 

@@ -75,7 +75,7 @@ impl Gateway {
 
     /// Puts a generation of the policy with these flows in force.
     pub(crate) fn publish(&mut self, generation: u32, flows: &[Flow]) {
-        let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [0; FLOW_SLOTS] };
+        let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [0; FLOW_SLOTS], tls_min: [0; FLOW_SLOTS] };
         for (position, (slot, host, protocol, port, length)) in flows.iter().enumerate() {
             table.slots[position] = *slot;
             table.hosts[usize::from(*host)] |= 1 << position;

@@ -102,7 +102,7 @@ pub struct Flow {
     pub host: String,
     /// Remote ports, and [`PortRange::PING`].
     pub ports: BTreeSet<PortRange>,
-    /// The lowest TLS version; accepted but not enforced yet (there is a warning).
+    /// The lowest TLS version that its TCP connections may settle on; none: they may carry anything.
     pub tls_min: Option<TlsVersion>,
 }
 
@@ -135,6 +135,16 @@ pub enum TlsVersion {
     V1_2,
     /// TLS 1.3.
     V1_3,
+}
+
+impl TlsVersion {
+    /// The minor version that hellos write; the major one is 3.
+    pub const fn minor(self) -> u8 {
+        match self {
+            Self::V1_2 => 3,
+            Self::V1_3 => 4,
+        }
+    }
 }
 
 /// What happens to packets that no flow names.

@@ -85,6 +85,9 @@ pub struct FlowTable {
     pub hosts: [u64; HOST_SLOTS],
     /// Position in the policy → slot of the flow.
     pub slots: [u8; FLOW_SLOTS],
+    /// Slot of a flow → the lowest TLS version that it carries, as the minor version that hellos write: 3 for TLS 1.2, 4 for
+    /// TLS 1.3; 0: anything.
+    pub tls_min: [u8; FLOW_SLOTS],
 }
 
 /// What a generation sets beside the vectors.

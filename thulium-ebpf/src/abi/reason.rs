@@ -67,6 +67,12 @@ reasons! {
         "An exceptional packet (oversized, TTL 1) met a masquerade rule, or a rule overwrote the mark that tells clients from others: exempt packets with a bit of `datapath.mark` from both.";
     NoUplinkAddress = 17, "no-uplink-address", "the uplink has no address to translate to",
         "Check the interface: `ip address show`; with DHCP, the lease.";
+    TlsNotTls = 18, "tls-not-tls", "TCP of a flow with `tls_min` whose first bytes are no hello of TLS",
+        "Something else than a browser uses that port: plain HTTP, SSH, a tunnel. The client was told by a reset.";
+    TlsTooOld = 19, "tls-too-old", "the client offers no TLS 1.2",
+        "Update the browser or the system of that client: it can do TLS 1.1 at most.";
+    TlsDowngraded = 20, "tls-downgraded", "the server settled on a TLS version below the flow's `tls_min`",
+        "The server, or a proxy in front of it, does not offer that version; or the client offers it for older ones only.";
 }
 
 impl Reason {

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_first_flow_of_the_policy_wins_whatever_its_slot() {
-        let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [0; FLOW_SLOTS] };
+        let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [0; FLOW_SLOTS], tls_min: [0; FLOW_SLOTS] };
         table.hosts[5] = 0b110;
         table.hosts[63] = 0b001;
         table.slots[0] = 9;

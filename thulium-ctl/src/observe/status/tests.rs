@@ -140,7 +140,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
     book.fail("stun.test", "no resolver answered in time", now);
     let daemon = DaemonFacts {
         unresolved: unresolved(&book.report(now)),
-        warnings: vec![Warning::new("`tls_min` of flow web is not enforced yet", "")],
+        warnings: vec![Warning::new("no flow leads to the host `spare`", "")],
         ..daemon()
     };
     let mut full = datapath();
@@ -157,7 +157,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
             "the session table is nearly full: 90 of 100",
             "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 known",
             "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
-            "`tls_min` of flow web is not enforced yet",
+            "no flow leads to the host `spare`",
         ]
     );
     assert!(

@@ -18,7 +18,7 @@ pub use self::{
     address::{Family, with_surrounding},
     slot::Slots,
 };
-use super::{Mode, MssClamp, Policy, Refuse, Unmatched};
+use super::{Mode, MssClamp, Policy, Refuse, TlsVersion, Unmatched};
 
 /// An entry of a longest-prefix map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +112,14 @@ fn client_prefixes<A: Family>(
 }
 
 fn flow_table(policy: &Policy, slots: &Slots) -> Result<FlowTable, ImageError> {
-    let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [NO_SLOT; FLOW_SLOTS] };
+    let mut table = FlowTable { hosts: [0; HOST_SLOTS], slots: [NO_SLOT; FLOW_SLOTS], tls_min: [0; FLOW_SLOTS] };
     for (rank, flow) in policy.flows.iter().enumerate() {
         let no_slot = |name: &str| ImageError::NoSlot(name.to_owned());
         let host = slots.host(&flow.host).ok_or_else(|| no_slot(&flow.host))?;
         let slot = slots.flow(&flow.name).ok_or_else(|| no_slot(&flow.name))?;
         *table.slots.get_mut(rank).ok_or_else(|| no_slot(&flow.name))? = slot;
         table.hosts[usize::from(host)] |= 1 << rank;
+        table.tls_min[usize::from(slot)] = flow.tls_min.map_or(0, TlsVersion::minor);
     }
     Ok(table)
 }

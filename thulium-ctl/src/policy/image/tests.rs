@@ -93,6 +93,8 @@ fn the_smallest_policy_admits_thuliums_flows_to_their_hosts() {
     let (thulium, stun) = (slots.host("thulium").expect("a slot"), slots.host("stun").expect("a slot"));
     assert_eq!(image.flows.hosts[usize::from(thulium)], 0b0111);
     assert_eq!(image.flows.hosts[usize::from(stun)], 0b1000);
+    let floor = |flow| image.flows.tls_min[usize::from(slots.flow(flow).expect("a slot"))];
+    assert_eq!((floor("web"), floor("sip")), (3, 0), "the web application's flow has a TLS floor of 1.2");
     assert_eq!(image.settings.udp_idle, 300_000_000_000);
     assert_eq!(image.settings.session_cost, 5_000_000);
     assert_eq!(image.settings.pass_unmatched, 0);
@@ -145,6 +147,8 @@ fn a_name_keeps_its_slot_when_flows_move_and_leave() {
     assert_eq!(after.reused_flows, 0);
     let image = compile(&second, &after, &[], 1).expect("an image");
     assert_eq!(image.flows.slots[0], 4, "precedence is by rank, the slot is by name");
+    let web = usize::from(after.flow("web").expect("a slot"));
+    assert_eq!(image.flows.tls_min[web], 3, "the TLS floor goes with the slot");
 }
 
 #[test]

@@ -62,9 +62,6 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let mut hosts = hosts::hosts(section.get("hosts"), system.as_deref(), report);
     let flows = flows::flows(section.get("flows"), &mut hosts, system.as_deref(), report);
     use_of_hosts(&mut hosts, &flows, report);
-    for flow in flows.iter().filter(|flow| flow.tls_min.is_some()) {
-        report.warn(format!("the flow `{}` has a lowest TLS version (tls_min), which is not enforced yet", flow.name));
-    }
     let place = |key: &str| section.get(key).map_or(section.place, |node| node.place);
     size(&hosts.list, place("hosts"), &flows, place("flows"), report);
     let unmatched = section.get("unmatched").and_then(|node| {

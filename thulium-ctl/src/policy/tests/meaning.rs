@@ -109,7 +109,6 @@ fn what_is_legal_but_doubtful_is_a_warning() {
     assert!(warnings.contains("60s") || warnings.contains("1m"), "{warnings}");
     assert!(warnings.contains("no flow leads to the host `spare`"), "{warnings}");
     assert!(warnings.contains("`thulium` has neither names nor addresses"), "{warnings}");
-    assert!(warnings.contains("tls_min"), "{warnings}");
 }
 
 #[test]

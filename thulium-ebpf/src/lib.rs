@@ -10,6 +10,7 @@
 //! * [`tls`]: do the first bytes of a flow with a TLS floor keep to it?
 //! * [`translate`]: the rewrite.
 //! * [`mss`]: a TCP segment size that the path can carry.
+//! * [`answer`]: what becomes of a refused packet whose sender is told.
 //! * `route`: where to (BPF only).
 //! * [`verdict`]: what the pipeline decided; `count` is its one way into the counters.
 //! * `moment`: the time and the generation that a packet sees (BPF only).
@@ -21,6 +22,7 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
 
 pub mod abi;
+pub mod answer;
 pub mod checksum;
 pub mod frame;
 pub mod judge;

@@ -1,5 +1,7 @@
 //! A frame in memory: host tests run the pure stages on it.
 
+use core::slice;
+
 use super::{ETHER_TYPE, ETHERNET, Edit, Frame, Plain, TransportChecksum};
 use crate::{
     abi::{Address4, Port},
@@ -15,7 +17,7 @@ impl Bytes {
         self.read(offset)
     }
 
-    fn write(&mut self, offset: usize, bytes: &[u8]) -> Option<()> {
+    fn put(&mut self, offset: usize, bytes: &[u8]) -> Option<()> {
         self.0.get_mut(offset..offset + bytes.len())?.copy_from_slice(bytes);
         Some(())
     }
@@ -26,7 +28,7 @@ impl Bytes {
             return Some(());
         }
         let sum = if at.optional { checksum::udp_never_zero(change(sum)) } else { change(sum) };
-        self.write(at.offset, &sum.to_ne_bytes())
+        self.put(at.offset, &sum.to_ne_bytes())
     }
 }
 
@@ -51,6 +53,10 @@ impl Frame for Bytes {
         1
     }
 
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.0.get(offset).copied()
+    }
+
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
         let bytes = self.0.get(offset..offset.checked_add(size_of::<T>())?)?;
         // SAFETY: `bytes` is as long as a T, and any bytes are a T.
@@ -72,21 +78,32 @@ impl Edit for Bytes {
         if let Some(transport) = transport {
             self.update(transport, change)?;
         }
-        self.write(offset, &new.octets())
+        self.put(offset, &new.octets())
     }
 
     fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
         self.update(transport, |sum| checksum::replace16(sum, old.be16(), new.be16()))?;
-        self.write(offset, &new.be16().to_ne_bytes())
+        self.put(offset, &new.be16().to_ne_bytes())
     }
 
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()> {
         let sum = TransportChecksum { offset: header_sum, optional: false };
         self.update(sum, |sum| checksum::replace16(sum, old, new))?;
-        self.write(offset, &new.to_ne_bytes())
+        self.put(offset, &new.to_ne_bytes())
+    }
+
+    fn resize(&mut self, length: usize) -> Option<()> {
+        self.0.resize(length, 0);
+        Some(())
+    }
+
+    fn write<T: Plain>(&mut self, offset: usize, value: T) -> Option<()> {
+        // SAFETY: a T lives there, and is plain bytes.
+        let bytes = unsafe { slice::from_raw_parts((&raw const value).cast::<u8>(), size_of::<T>()) };
+        self.put(offset, bytes)
     }
 
     fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()> {
-        self.write(offset, &[new])
+        self.put(offset, &[new])
     }
 }

@@ -37,7 +37,9 @@ unsafe impl Plain for u8 {}
 // SAFETY: as above.
 unsafe impl Plain for u16 {}
 // SAFETY: as above.
-unsafe impl Plain for [u16; 10] {}
+unsafe impl<const N: usize> Plain for [u16; N] {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Plain for [u32; N] {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for [u8; N] {}
 // SAFETY: headers of network-types are packed structs of bytes and byte arrays.
@@ -78,6 +80,9 @@ pub trait Frame {
     /// Segments that the frame stands for: 1 unless it is a GSO packet.
     fn segments(&self) -> u32;
 
+    /// The byte at `offset`, wherever the hook keeps it; [`Frame::read`] reads headers alone.
+    fn byte(&self, offset: usize) -> Option<u8>;
+
     /// A copy of the `T` at `offset`, if the frame is long enough. `T` may stand unaligned.
     fn read<T: Plain>(&self, offset: usize) -> Option<T>;
 }
@@ -100,6 +105,12 @@ pub trait Edit: Frame {
 
     /// Replaces the 16-bit word at `offset` of the IPv4 header (as it stands in the packet), and the header checksum.
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()>;
+
+    /// Cuts the frame to `length` bytes, or adds zeroes at its end. Of a GSO packet it makes a single one.
+    fn resize(&mut self, length: usize) -> Option<()>;
+
+    /// Writes `value` at `offset`, and leaves all checksums in the packet as they are.
+    fn write<T: Plain>(&mut self, offset: usize, value: T) -> Option<()>;
 
     /// Replaces the byte at `offset`, which no checksum covers.
     fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()>;

@@ -3,9 +3,11 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
+    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
     cty::c_void,
-    helpers::generated::{bpf_check_mtu, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_vlan_pop},
+    helpers::generated::{
+        bpf_check_mtu, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_vlan_pop,
+    },
     programs::TcContext,
 };
 
@@ -144,6 +146,11 @@ impl Frame for TcFrame {
     }
 
     #[inline(always)]
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.0.load(offset).ok()
+    }
+
+    #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
         // SAFETY: the bounds are the packet's.
         unsafe { read_within(self.bounds(), offset) }
@@ -181,6 +188,19 @@ impl Edit for TcFrame {
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()> {
         self.0.store(offset, &new, 0).ok()?;
         self.0.l3_csum_replace(header_sum, u64::from(old), u64::from(new), 2).ok()
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, length: usize) -> Option<()> {
+        // SAFETY: the kernel hands us a valid context.
+        let result = unsafe { bpf_skb_change_tail(self.0.skb.skb, length as u32, 0) };
+        if result == 0 { Some(()) } else { None }
+    }
+
+    #[inline(always)]
+    fn write<T: Plain>(&mut self, offset: usize, value: T) -> Option<()> {
+        // A sum that the driver computed over the whole packet (CHECKSUM_COMPLETE) is brought into line.
+        self.0.store(offset, &value, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()
     }
 
     #[inline(always)]

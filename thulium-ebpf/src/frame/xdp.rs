@@ -61,6 +61,11 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.read(offset)
+    }
+
+    #[inline(always)]
     fn read<T: Plain>(&self, offset: usize) -> Option<T> {
         // SAFETY: the bounds are the packet's.
         unsafe { read_within(self.bounds(), offset) }

@@ -2,7 +2,10 @@
 
 mod ipv4;
 mod ipv6;
+mod segment;
 mod transport;
+
+pub use segment::Segment;
 
 use crate::{
     abi::{Address, FlowKey, FragmentKey, Port, PortKey, Reason, Side},

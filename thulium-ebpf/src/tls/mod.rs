@@ -19,14 +19,20 @@ mod message;
 mod stream;
 mod walk;
 
-pub use hello::{Hello, Judgement};
-pub use stream::{Hellos, Segment};
+pub use hello::{Hello, Judgement, Phase};
+pub use stream::Hellos;
 pub use walk::{STEPS, Walk};
 
 /// TLS 1.2 in a hello (RFC 5246 §7.4.1.2).
 pub const V1_2: u16 = 0x0303;
 /// TLS 1.3 in `supported_versions` (RFC 8446 §4.2.1).
 pub const V1_3: u16 = 0x0304;
+
+/// The version that hellos write with this minor version.
+#[inline(always)]
+pub const fn version(minor: u8) -> u16 {
+    0x0300 | minor as u16
+}
 
 #[cfg(test)]
 mod tests;

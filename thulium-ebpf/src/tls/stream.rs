@@ -3,34 +3,11 @@
 use super::hello::{Hello, Judgement, Phase};
 use crate::{
     abi::Side,
-    parse::tcp_flags::{ACK, RST, SYN},
+    parse::{
+        Segment,
+        tcp_flags::{ACK, RST, SYN},
+    },
 };
-
-/// What the sequence numbers of a TCP segment say. All in host byte order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Segment {
-    /// Sequence number of its first byte, or of its SYN.
-    pub sequence: u32,
-    /// Acknowledgment number.
-    pub acknowledgment: u32,
-    /// Bytes of data.
-    pub length: u32,
-    /// Control bits, as in [`crate::parse::tcp_flags`].
-    pub flags: u8,
-}
-
-impl Segment {
-    #[inline(always)]
-    const fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// Sequence number of its first byte of data.
-    #[inline(always)]
-    const fn data(&self) -> u32 {
-        self.sequence.wrapping_add(self.has(SYN) as u32)
-    }
-}
 
 /// A session whose hellos are awaited.
 #[repr(C)]
@@ -50,7 +27,7 @@ impl Hellos {
     /// A session that the client opens with this SYN.
     #[inline(always)]
     pub const fn opened(syn: &Segment, floor: u16) -> Self {
-        Self { client: Hello::open(syn.data()), server: Hello::CLOSED, floor, pad: 0 }
+        Self { client: Hello::open(syn.first()), server: Hello::CLOSED, floor, pad: 0 }
     }
 
     /// True when both hellos were good: nothing is left to be judged.
@@ -88,7 +65,7 @@ impl Hellos {
     #[inline(always)]
     pub const fn expected(&mut self, sender: Side, segment: &Segment) -> Option<u32> {
         let hello = self.of(sender);
-        let offset = hello.next.wrapping_sub(segment.data());
+        let offset = hello.next.wrapping_sub(segment.first());
         // A segment beyond it has an offset below zero, which is a large number here.
         if !hello.is(Phase::Open) || segment.has(RST) || offset >= segment.length {
             return None;
@@ -99,7 +76,7 @@ impl Hellos {
     /// True if it has data where no client sends any: before the server has answered, other than in the SYN.
     #[inline(always)]
     const fn observe_client(&mut self, segment: &Segment) -> bool {
-        if segment.flags & (SYN | ACK) == SYN && segment.data() != self.client.first {
+        if segment.flags & (SYN | ACK) == SYN && segment.first() != self.client.first {
             // It tries anew, with other numbers.
             *self = Self::opened(segment, self.floor);
         }
@@ -109,7 +86,7 @@ impl Hellos {
     #[inline(always)]
     const fn observe_server(&mut self, segment: &Segment) {
         if segment.has(SYN) && self.server.is_untouched() {
-            self.server = Hello::open(segment.data());
+            self.server = Hello::open(segment.first());
         }
         if segment.has(SYN) && segment.has(ACK) && self.client.is_untouched() {
             // Of several SYNs the server says which one it took.

@@ -50,8 +50,10 @@ impl Walk {
         match self.judgement {
             // Bytes that were not read must not pass.
             Judgement::Undecided if self.position < self.length => return Judgement::NotTls,
+            Judgement::Undecided => {}
             Judgement::Settled => self.hello.settle(),
-            _ => {}
+            // The receiver never gets these bytes: it still awaits the first of them.
+            bad => return bad,
         }
         *hellos.of(self.sender) = self.hello;
         self.judgement

@@ -5,7 +5,10 @@ mod segments;
 
 use super::*;
 use crate::abi::Side::{self, Lan, Uplink};
-use crate::parse::tcp_flags::{ACK, SYN};
+use crate::parse::{
+    Segment,
+    tcp_flags::{ACK, SYN},
+};
 
 /// The client's initial sequence number; its bytes cross the end of the number space.
 const CLIENT: u32 = u32::MAX - 20;
@@ -120,7 +123,7 @@ impl Connection {
 }
 
 fn segment(sequence: u32, acknowledgment: u32, flags: u8, length: usize) -> Segment {
-    Segment { sequence, acknowledgment, length: length as u32, flags }
+    Segment { sequence, acknowledgment, length: length as u32, flags, ..Segment::default() }
 }
 
 /// What a side's bytes are judged as under a floor.

@@ -25,7 +25,7 @@ mod programs {
         moment::Moment,
         pipeline::{
             count::{self, Fate},
-            guard, lan, uplink,
+            floor, guard, lan, uplink,
         },
         ports::Outside,
         session::table,
@@ -49,7 +49,7 @@ mod programs {
             Ok(_) => MARK_TRANSLATED.load(),
         };
         frame.set_mark(frame.mark() & !MARK_MASK.load() | told);
-        conclude(&frame, Direction::Out, outcome, &moment)
+        conclude(&mut frame, Direction::Out, outcome, &moment)
     }
 
     /// Uplink ingress, TC.
@@ -58,7 +58,7 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = uplink::receive(&mut frame, &moment);
-        conclude(&frame, Direction::In, outcome, &moment)
+        conclude(&mut frame, Direction::In, outcome, &moment)
     }
 
     /// Uplink egress, TC: the guard.
@@ -71,7 +71,7 @@ mod programs {
             // While one hook takes over from another, two guards stand here for a moment.
             frame.set_mark(frame.mark() & !MARK_MASK.load() | MARK_TRANSLATED.load());
         }
-        let action = conclude(&frame, Direction::Out, outcome, &moment);
+        let action = conclude(&mut frame, Direction::Out, outcome, &moment);
         if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PASS_FOREIGN) | Err(_)) {
             guard::expect_reply(&frame, &moment);
         }
@@ -108,13 +108,16 @@ mod programs {
     }
 
     #[inline(always)]
-    fn conclude(frame: &TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
+    fn conclude(frame: &mut TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
         match outcome {
             Ok(verdict) => verdict.interface().map_or(TCX_NEXT, |interface| frame.redirect(interface)),
             Err(refusal) => {
                 log_refusal(frame, &refusal);
                 match count::refuse(frame, direction, &refusal, moment) {
-                    Fate::Dropped => TCX_DROP,
+                    Fate::Dropped => match floor::tell(frame, direction, refusal) {
+                        Some(client) => frame.redirect(client),
+                        None => TCX_DROP,
+                    },
                     Fate::Spared => TCX_NEXT,
                 }
             }

@@ -13,7 +13,9 @@ use crate::{
         FlowTable, FragmentKey, FragmentPorts, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
         RemoteAddress, RemotePrefix, Settings, SlotName, UPLINK_SLOTS, Uplink,
     },
+    answer::reset::Reset,
     parse::Packet,
+    tls::{Hellos, Walk},
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -25,6 +27,8 @@ pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288, LAZY>;
 pub type Sweep<A> = Queue<FlowKey<A>, 266_240>;
 /// Clients with live sessions.
 pub type Clients<A> = HashMap<ClientKey<A>, Client, 65_536, LAZY>;
+/// Sessions whose hellos of TLS are awaited, by their LAN-side keys.
+pub type Awaited<A> = HashMap<FlowKey<A>, Hellos, 262_144, LAZY>;
 /// Ports of fragmented datagrams.
 pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, 4096>;
 /// (Generation, client prefix) → vector of flows.
@@ -39,6 +43,10 @@ pub struct Scratch<A: Address> {
     pub packet: Packet<A>,
     /// The entry of a session that is being opened.
     pub entry: FlowEntry<A>,
+    /// The hello that is being read. Here, the verifier does not try to follow it through every turn.
+    pub walk: Walk,
+    /// What a client is told.
+    pub reset: Reset<A>,
 }
 
 /// Room for a [`Scratch`]. The kernel wants types that it can describe, and Rust's enums are none.
@@ -52,6 +60,8 @@ pub trait Tables: Address {
     fn sweep() -> &'static Sweep<Self>;
     /// Clients.
     fn clients() -> &'static Clients<Self>;
+    /// Hellos that are awaited.
+    fn hellos() -> &'static Awaited<Self>;
     /// Fragmented datagrams.
     fn fragments() -> &'static Fragments<Self>;
     /// Who is governed.
@@ -65,7 +75,7 @@ pub trait Tables: Address {
 /// The maps of a family.
 macro_rules! tables {
     (
-        $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $fragments:literal,
+        $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
         $client_prefixes:literal, $remotes:literal, $scratch:literal
     ) => {
         mod $module {
@@ -77,6 +87,8 @@ macro_rules! tables {
             static SWEEP: Sweep<$address> = Queue::new();
             #[btf_map(name = $clients)]
             static CLIENTS: Clients<$address> = HashMap::new();
+            #[btf_map(name = $hellos)]
+            static HELLOS: Awaited<$address> = HashMap::new();
             #[btf_map(name = $fragments)]
             static FRAGMENTS: Fragments<$address> = LruHashMap::new();
             #[btf_map(name = $client_prefixes)]
@@ -103,6 +115,11 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
+                fn hellos() -> &'static Awaited<Self> {
+                    &HELLOS
+                }
+
+                #[inline(always)]
                 fn fragments() -> &'static Fragments<Self> {
                     &FRAGMENTS
                 }
@@ -126,8 +143,8 @@ macro_rules! tables {
     };
 }
 
-tables!(ipv4, Address4, "flows4", "sweep4", "clients4", "fragments4", "prefixes4", "remotes4", "scratch4");
-tables!(ipv6, Address6, "flows6", "sweep6", "clients6", "fragments6", "prefixes6", "remotes6", "scratch6");
+tables!(ipv4, Address4, "flows4", "sweep4", "clients4", "hellos4", "fragments4", "prefixes4", "remotes4", "scratch4");
+tables!(ipv6, Address6, "flows6", "sweep6", "clients6", "hellos6", "fragments6", "prefixes6", "remotes6", "scratch6");
 
 /// Client endpoint on an uplink → external endpoint. Only IPv4 is translated.
 #[btf_map(name = "mappings4")]

@@ -60,6 +60,12 @@ impl Refusal {
     pub const fn is_unmatched(self) -> bool {
         Reason::UNMATCHED >> self.reason() & 1 == 1
     }
+
+    /// True if the session ends that the packet belongs to, and the client is told.
+    #[inline(always)]
+    pub const fn ends_session(self) -> bool {
+        Reason::BREAKS_FLOOR >> self.reason() & 1 == 1
+    }
 }
 
 impl From<Reason> for Refusal {

@@ -148,8 +148,8 @@ pub struct FlowEntry<A: Address> {
     pub uplink: u8,
     /// A [`TcpState`] as a number, the same in both directions.
     pub state: u8,
-    /// Zero.
-    pub pad: u8,
+    /// 1 while hellos of TLS are awaited (see [`crate::tls`]), the same in both directions; 0 for any other session.
+    pub watched: u8,
     /// Zero.
     pub fill: A::Pad,
 }

@@ -55,6 +55,7 @@ pub const LAYOUT: u32 = {
         size_of::<Uplink>(),
         size_of::<DropKey>(),
         size_of::<Counter>(),
+        size_of::<crate::tls::Hellos>(),
     ];
     // FNV-1a over the sizes.
     let mut digest: u32 = 0x811c_9dc5;

@@ -82,8 +82,13 @@ impl Reason {
     }
 
     /// The reasons for which no flow names a packet, a bit each by number; `unmatched: pass` leaves these to the kernel.
-    pub const UNMATCHED: u64 = {
-        let reasons = [Self::NoFlow, Self::Unsolicited, Self::UnknownProtocol, Self::IpOptions, Self::Ipv6Unsupported];
+    pub const UNMATCHED: u64 =
+        Self::bits(&[Self::NoFlow, Self::Unsolicited, Self::UnknownProtocol, Self::IpOptions, Self::Ipv6Unsupported]);
+
+    /// The reasons for which a session breaks the TLS floor of its flow, a bit each by number.
+    pub const BREAKS_FLOOR: u64 = Self::bits(&[Self::TlsNotTls, Self::TlsTooOld, Self::TlsDowngraded]);
+
+    const fn bits(reasons: &[Self]) -> u64 {
         let mut bits = 0;
         let mut index = 0;
         while index < reasons.len() {
@@ -91,7 +96,7 @@ impl Reason {
             index += 1;
         }
         bits
-    };
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{Network, clamp_mss, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
@@ -108,7 +108,9 @@ fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment)
 /// Translates a packet of a session, and lets it go on.
 #[inline(always)]
 fn translate<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, entry: table::Entry<A>, moment: &Moment) -> Outcome {
-    if translate_source(frame, packet, entry, moment) { Ok(Verdict::ONWARD) } else { Err(Reason::Malformed.into()) }
+    let mut outcome = Err(Reason::Malformed.into());
+    translate_source(frame, packet, entry, moment, &mut outcome);
+    outcome
 }
 
 #[inline(never)]
@@ -117,16 +119,23 @@ fn translate_source<A: Network>(
     packet: &Packet<A>,
     entry: table::Entry<A>,
     moment: &Moment,
-) -> bool {
+    outcome: &mut Outcome,
+) {
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.ingress_interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
+    if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
+        *outcome = Err(refusal);
+        return;
+    }
     // SAFETY: `entry` is a live map value of plain words.
     let rewrite = unsafe { &(*entry).rewrite };
-    clamp_mss(frame, packet, frame.ingress_interface(), moment)
-        .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite))
-        .is_some()
+    let edited = clamp_mss(frame, packet, frame.ingress_interface(), moment)
+        .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));
+    if edited.is_some() {
+        *outcome = Ok(Verdict::ONWARD);
+    }
 }
 
 /// A client's packet that a NAT rule of the gateway translated before us: who sent it is lost, so it is refused either way.

@@ -1,6 +1,6 @@
 //! LAN ingress: what clients send. Admitted traffic leaves from here; everything else reaches the kernel untouched.
 
-use super::{Network, clamp_mss, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Address6, Reason, Role, Side},
     frame::{Forward, Hook},
@@ -144,6 +144,10 @@ fn send_out<F: Forward, A: Network>(
     table::follow_client(&key, entry, frame.interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Lan, moment);
+    if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
+        *outcome = Err(refusal);
+        return;
+    }
     let edited = A::decrement_ttl(frame, packet)
         .and_then(|()| clamp_mss(frame, packet, interface, moment))
         .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));

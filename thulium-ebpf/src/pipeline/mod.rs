@@ -3,15 +3,18 @@
 //! * [`lan`]: what clients send, where it comes in.
 //! * [`uplink`]: what the world sends, where it comes in.
 //! * [`guard`]: what the kernel forwarded to an uplink, where it goes out.
+//! * [`floor`]: the TLS floor of a flow, and what becomes of a session that breaks it.
 //! * [`count`]: the one way of a refusal into the counters.
 
 pub mod count;
+pub mod floor;
 pub mod guard;
 pub mod lan;
 pub mod uplink;
 
 use crate::{
     abi::{FlowKey, FragmentPorts, Reason, Side},
+    answer::Answer,
     frame::{Forward, Hook},
     judge,
     moment::Moment,
@@ -25,9 +28,9 @@ use crate::{
 };
 
 /// An address family, as the pipeline sees it: one code path serves both.
-pub trait Network: Rewrite + Outside + Routed {}
+pub trait Network: Rewrite + Outside + Routed + Answer {}
 
-impl<A: Rewrite + Outside + Routed> Network for A {}
+impl<A: Rewrite + Outside + Routed + Answer> Network for A {}
 
 /// Reads the headers of a frame of family `A` into this CPU's scratch.
 #[inline(always)]
@@ -75,15 +78,20 @@ fn recall_ports<A: Network>(packet: &mut Packet<A>, side: Side, moment: &Moment)
 #[inline(always)]
 fn keep_ports<A: Network>(packet: &Packet<A>, side: Side, moment: &Moment) {
     if packet.fragment == Fragment::First {
-        let ports = FragmentPorts {
-            seen: moment.now,
-            source_port: packet.source_port,
-            destination_port: packet.destination_port,
-            pad: 0,
-        };
-        // A full table evicts the oldest hint: that datagram's rest is refused, and counted.
-        let _ = A::fragments().insert(packet.fragment_key(side), ports, 0);
+        keep_first(packet, side, moment);
     }
+}
+
+#[inline(never)]
+fn keep_first<A: Network>(packet: &Packet<A>, side: Side, moment: &Moment) {
+    let ports = FragmentPorts {
+        seen: moment.now,
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        pad: 0,
+    };
+    // A full table evicts the oldest hint: that datagram's rest is refused, and counted.
+    let _ = A::fragments().insert(packet.fragment_key(side), ports, 0);
 }
 
 /// Asks a new generation of the policy whether it admits a session that an older one opened.

@@ -1,7 +1,7 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{Network, clamp_mss, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Reason, Role, Side},
     frame::{Forward, Hook},
@@ -94,6 +94,9 @@ fn try_deliver<F: Forward, A: Network>(
     let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
     table::touch(&key, entry, packet, frame.segments(), moment);
     keep_ports(packet, Side::Uplink, moment);
+    if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Uplink), moment) {
+        return Err(refusal);
+    }
     if !needs_kernel {
         A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     }

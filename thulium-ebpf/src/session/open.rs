@@ -110,7 +110,7 @@ fn insert<A: Outside>(
         flow: admission.flow,
         uplink: UPLINK,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,
-        pad: 0,
+        watched: 0,
         fill: A::Pad::default(),
     };
     if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {

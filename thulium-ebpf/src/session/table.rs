@@ -77,14 +77,18 @@ fn try_put_back<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Option<Entry
 #[inline(always)]
 pub fn follow_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
     // SAFETY: `entry` is a live map value of plain words.
-    let (interface, rewrite) = unsafe { ((*entry).interface, (*entry).rewrite) };
-    if interface == lan {
-        return;
+    if unsafe { (*entry).interface } != lan {
+        move_client(key, entry, lan);
     }
-    // SAFETY: as above.
+}
+
+#[inline(never)]
+fn move_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
+    // SAFETY: as in `follow_client`.
     unsafe { (&raw mut (*entry).interface).write_volatile(lan) };
-    if let Some(pair) = A::flows().get_ptr_mut(key.pair(&rewrite)) {
-        // SAFETY: as above.
+    // SAFETY: as in `follow_client`.
+    if let Some(pair) = A::flows().get_ptr_mut(key.pair(unsafe { &(*entry).rewrite })) {
+        // SAFETY: as in `follow_client`.
         unsafe { (&raw mut (*pair).interface).write_volatile(lan) };
     }
 }
@@ -126,10 +130,15 @@ fn step_tcp<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, flags: u8) {
 pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) {
     // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
     let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
+    // SAFETY: as above.
+    let is_watched = unsafe { (*entry).watched } == 1;
     if A::flows().remove(key).is_err() {
         return;
     }
     let _ = A::flows().remove(key.pair(&external));
+    if is_watched {
+        let _ = A::hellos().remove(key);
+    }
     A::release(key, &external, epoch, uplink);
     leave_client(&ClientKey { address: key.source });
 }

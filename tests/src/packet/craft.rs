@@ -30,17 +30,35 @@ pub struct Ipv4 {
     options: Vec<u8>,
     offset: u16,
     more: bool,
+    sequence: u32,
+    acknowledgment: u32,
 }
 
 impl Ipv4 {
     /// A header without anything special: TTL 64, no options, no fragment.
     pub fn new(source: Ipv4Addr, destination: Ipv4Addr) -> Self {
-        Self { source, destination, id: 0x5468, ttl: 64, options: Vec::new(), offset: 0, more: false }
+        Self {
+            source,
+            destination,
+            id: 0x5468,
+            ttl: 64,
+            options: Vec::new(),
+            offset: 0,
+            more: false,
+            sequence: 1000,
+            acknowledgment: 0,
+        }
     }
 
     /// With this TTL.
     pub fn ttl(mut self, ttl: u8) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// Of a TCP segment: with this sequence and acknowledgment number.
+    pub fn numbers(mut self, sequence: u32, acknowledgment: u32) -> Self {
+        (self.sequence, self.acknowledgment) = (sequence, acknowledgment);
         self
     }
 
@@ -87,8 +105,8 @@ impl Ipv4 {
         let mut segment = Vec::new();
         segment.extend(source_port.to_be_bytes());
         segment.extend(port.to_be_bytes());
-        segment.extend(1000_u32.to_be_bytes()); // sequence number
-        segment.extend(0_u32.to_be_bytes()); // acknowledgement number
+        segment.extend(self.sequence.to_be_bytes());
+        segment.extend(self.acknowledgment.to_be_bytes());
         segment.extend([5 << 4, flags]);
         segment.extend(8192_u16.to_be_bytes()); // window
         segment.extend([0; 4]); // checksum, urgent pointer

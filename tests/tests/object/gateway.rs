@@ -142,7 +142,9 @@ impl Gateway {
             ..TestRunOptions::default()
         });
         // As the kernel numbers them: TCX_NEXT, TCX_DROP, TCX_REDIRECT.
-        let action = match ran.unwrap().return_value.cast_signed() {
+        let ran = ran.unwrap();
+        packet.truncate(ran.data_size_out as usize);
+        let action = match ran.return_value.cast_signed() {
             -1 => Action::Pass,
             2 => Action::Drop,
             7 => Action::Redirect,

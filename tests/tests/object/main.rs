@@ -19,6 +19,7 @@ mod ports;
 mod races;
 mod refused;
 mod sweeping;
+mod tls;
 mod traffic;
 mod translation;
 mod uplink;

@@ -14,6 +14,8 @@ use thulium_ebpf::abi::{
     Settings, Side, Uplink,
 };
 
+use thulium_ebpf::tls::Hellos;
+
 use crate::{
     gateway::Gateway,
     traffic::{SERVER, STUN_SERVER, UPLINK},
@@ -109,6 +111,21 @@ impl Gateway {
         let mut settings = map.get(&(generation % GENERATIONS), 0).unwrap();
         change(&mut settings);
         map.set(generation % GENERATIONS, settings, 0).unwrap();
+    }
+
+    /// Gives a flow of the generation in force a lowest TLS version, by the minor version that hellos write.
+    pub(crate) fn set_floor(&mut self, flow: u8, minor: u8) {
+        let generation: u32 = self.array("generation").get(&0, 0).unwrap();
+        let mut map = self.array("flow_tables");
+        let mut table: FlowTable = map.get(&(generation % GENERATIONS), 0).unwrap();
+        table.tls_min[usize::from(flow)] = minor;
+        map.set(generation % GENERATIONS, table, 0).unwrap();
+    }
+
+    /// How many sessions are watched for their hellos: entries there are, and directions that say so.
+    pub(crate) fn watched(&mut self) -> (usize, usize) {
+        let hellos = self.hash::<FlowKey<Address4>, Hellos>("hellos4").keys().count();
+        (hellos, self.flows().iter().filter(|(_, entry)| entry.watched == 1).count())
     }
 
     /// Gives the uplink another address, or none.

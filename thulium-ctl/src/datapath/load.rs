@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 23] = [
+const MAPS: [&str; 25] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -24,6 +24,8 @@ const MAPS: [&str; 23] = [
     "ports4",
     "clients4",
     "clients6",
+    "hellos4",
+    "hellos6",
     "fragments4",
     "fragments6",
     "foreign4",
@@ -48,7 +50,7 @@ fn entries(map: &str, capacity: u32) -> Option<u32> {
         "flows4" | "flows6" => Some(2 * capacity),
         // A key may stand there twice for a while (see `session::table::sweep`).
         "sweep4" | "sweep6" => Some(capacity + 4096),
-        "mappings4" | "ports4" => Some(capacity),
+        "mappings4" | "ports4" | "hellos4" | "hellos6" => Some(capacity),
         _ => None,
     }
 }

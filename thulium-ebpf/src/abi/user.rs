@@ -37,4 +37,5 @@ plain!(
     Uplink,
     DropKey,
     Counter,
+    crate::tls::Hellos,
 );

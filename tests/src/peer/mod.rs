@@ -13,7 +13,7 @@ pub use self::{
     echo::{Echo, ask},
     sip::{RTP_PORT, SipCall, SipServer},
     stun::{StunServer, mapped_address},
-    tls::{TlsServer, TlsVersion, download, noise, upload},
+    tls::{CLIENT_HELLO, SERVER_HELLO, TlsServer, TlsVersion, download, noise, shake_hands, upload},
     tunnel::Tunnel,
     webrtc::WebRtcCall,
 };

@@ -39,14 +39,27 @@ pub struct TlsServer {
     folder: PathBuf,
 }
 
+/// The beginning of a client's hello, as far as a TLS floor needs it: a connection that starts with it may go on as it likes.
+pub const CLIENT_HELLO: [u8; 11] = [22, 3, 1, 0, 6, 1, 0, 0, 2, 3, 3];
+/// The beginning of a server's hello that settles on TLS 1.2.
+pub const SERVER_HELLO: [u8; 11] = [22, 3, 3, 0, 6, 2, 0, 0, 2, 3, 3];
+
 impl TlsServer {
     /// Starts it on port `port` of all the internet's addresses, and waits until it listens.
     ///
     /// # Errors
     /// When `openssl` is not installed or does not start.
     pub fn new(lab: &Lab, port: u16) -> Result<Self> {
+        Self::with(lab, port, &["-WWW"])
+    }
+
+    /// The same with other options of `openssl s_server`.
+    ///
+    /// # Errors
+    /// When `openssl` is not installed or does not start.
+    pub fn with(lab: &Lab, port: u16, options: &[&str]) -> Result<Self> {
         let folder = lab.dir().join(format!("https-{port}"));
-        let mut process = serve(lab, &folder, port, &["-WWW"])?;
+        let mut process = serve(lab, &folder, port, options)?;
         process.wait_listening("tcp", port)?;
         Ok(Self { _process: process, folder })
     }
@@ -105,6 +118,21 @@ pub fn upload(lab: &Lab, server: Ipv4Addr, port: u16, content: &[u8], version: T
         ensure!(received.len() >= content.len(), "{} of {} bytes arrived", received.len(), content.len());
         Ok(received)
     })
+}
+
+/// Shakes hands with a server from the LAN, with these options of `openssl s_client`; returns what it says of the connection.
+///
+/// # Errors
+/// When no connection comes about within 10 s; what openssl says is the error.
+pub fn shake_hands(lab: &Lab, server: Ipv4Addr, port: u16, options: &[&str]) -> Result<String> {
+    let mut client = lab.lan.command("openssl");
+    client.args(["s_client", "-connect", &format!("{server}:{port}")]).args(options).stdin(Stdio::null());
+    let log = lab.dir().join("handshake.log");
+    let _ = fs::remove_file(&log);
+    let mut client = Process::spawn_reading(&mut client, &log)?;
+    let ended = client.wait(Duration::from_secs(10)).with_context(|| client.log())?;
+    ensure!(ended.success(), "openssl s_client: {}", client.log());
+    Ok(client.log())
 }
 
 /// Starts `openssl s_server` with a certificate of its own in `folder`.

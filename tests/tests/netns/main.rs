@@ -16,4 +16,5 @@ mod offloads;
 mod refusals;
 mod startup;
 mod survival;
+mod tls;
 mod xdp;

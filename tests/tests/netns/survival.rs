@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
     lab::{CLIENT, Gateway, Lab, MASQUERADE, POLICY, THULIUM, UNRELATED},
-    peer::{Echo, ask, noise},
+    peer::{Echo, SERVER_HELLO, ask, noise},
 };
 
 const MEDIA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(THULIUM), 16_000);
@@ -59,7 +59,7 @@ fn a_download_goes_on_while_the_daemon_is_killed_and_started() -> Result<()> {
     let lab = Lab::new()?;
     let mut gateway = lab.start(POLICY)?;
     let listener = lab.internet.listen((THULIUM, 443))?;
-    let content = noise(2 << 20);
+    let content = [&SERVER_HELLO[..], &noise(2 << 20)].concat();
     let server = thread::spawn({
         let content = content.clone();
         move || {

@@ -1,6 +1,6 @@
 //! `flows`: live sessions.
 
-use std::{net::Ipv4Addr, process::ExitCode};
+use std::{net::IpAddr, process::ExitCode};
 
 use thulium_ebpf::{
     abi::{Address4, FlowEntry},
@@ -13,7 +13,7 @@ use crate::{
     exit::{Exit, Failure},
     observe::{
         Source,
-        flows::{Filter, Half, Names, report},
+        flows::{Filter, Halves, Names, report},
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Arguments {
     /// Only sessions of this client
     #[arg(long, value_name = "ADDRESS")]
-    client: Option<Ipv4Addr>,
+    client: Option<IpAddr>,
     /// Only sessions of this flow of the policy
     #[arg(long, value_name = "NAME")]
     flow: Option<String>,
@@ -48,19 +48,21 @@ pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source)
         &sessions_of_present_addresses(source)?,
         names,
         monotonic(),
-        |state| lifetime(state, &settings),
+        |_, state| lifetime(state, &settings),
         &filter,
     );
     print(&report, options.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The entries of the flow table that the datapath takes for live as far as their uplink's address goes: those that were
-/// opened under another one are absent.
-fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Vec<Half>> {
+/// The entries of the flow tables that the datapath takes for live as far as their uplink's address goes: those that were
+/// opened under another one are absent. IPv6 does not depend on it.
+fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Halves> {
     let uplinks = source.uplinks()?;
     let is_present = |entry: &FlowEntry<Address4>| {
         uplinks.get(usize::from(entry.uplink)).is_some_and(|uplink| uplink.epoch == entry.epoch)
     };
-    Ok(source.flows()?.into_iter().filter(|(_, entry)| is_present(entry)).collect())
+    let mut halves = source.flows()?;
+    halves.ipv4.retain(|(_, entry)| is_present(entry));
+    Ok(halves)
 }

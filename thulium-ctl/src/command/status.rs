@@ -13,7 +13,7 @@ use crate::{
     control::{AskError, Reply, Request, ask, socket_path},
     exit::Exit,
     observe::{
-        Source, drops, interface_names,
+        ByFamily, Source, drops, interface_names,
         status::{DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
     },
 };
@@ -46,12 +46,13 @@ fn ask_daemon(instance: &str) -> DaemonState {
 fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
     let interfaces = interface_names(&source.interfaces()?);
     let counted = drops::report(&source.drops()?, &interfaces, &source.flow_names()?);
+    let ByFamily { ipv4, ipv6 } = source.sessions()?;
     Ok(DatapathFacts {
         mode: source.mode()?,
         generation: source.generation()?,
         interfaces: source.attachments()?,
         uplinks: source.uplinks()?.iter().filter_map(|uplink| uplink_facts(uplink, &interfaces)).collect(),
-        sessions: SessionUse { used: source.sessions()?, capacity: source.capacity()? },
+        sessions: SessionUse { used: ipv4 + ipv6, ipv6, capacity: source.capacity()? },
         dropped: counted.total,
         would_drop: counted.would_drop,
     })

@@ -15,7 +15,11 @@ use tokio::sync::watch;
 
 use crate::{
     control::Endpoint,
-    datapath::{host::Ports, pins::Pins, tables::Tables},
+    datapath::{
+        host::{HostSettings, Ports},
+        pins::Pins,
+        tables::Tables,
+    },
     names::{Resolver, Snapshot},
     observe::status::{Attachment, Warning},
     policy::{Policy, image::Slots},
@@ -50,6 +54,7 @@ pub struct Daemon {
 struct InForce {
     slots: Slots,
     ports: Ports,
+    host: HostSettings,
     ebpf: Ebpf,
     tables: Tables,
     attachments: Vec<Attachment>,

@@ -148,6 +148,9 @@ impl InForce {
         }
         self.tables.publish_uplink(0, is.uplink_index(), is.outside)?;
         if is.clients != was.clients {
+            for line in self.host.set(policy, is.governs_ipv6())? {
+                say(&line);
+            }
             self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
         }
         if is.interfaces != was.interfaces {

@@ -23,7 +23,7 @@ use crate::{
         tables::Tables,
     },
     exit::{Exit, Failure},
-    names::{FIRST_ROUND, Lookup, Pace, RecordType, Resolver, Servers, Snapshot},
+    names::{FIRST_ROUND, Lookup, Pace, Resolver, Servers, Snapshot},
     observe::{Source as _, status::Warning},
     policy::Policy,
     uplinks::{Ground, Present},
@@ -49,7 +49,7 @@ impl Daemon {
         let host = HostSettings::open(&state)?;
 
         // Names come before enforcement, so that the first packet of a client finds their addresses.
-        let lookup = Lookup::new(Servers::of_policy(&policy.resolvers), RecordType::A);
+        let lookup = Lookup::new(Servers::of_policy(&policy.resolvers));
         let (mut resolver, names) =
             Resolver::new(&policy.hosts, lookup, Pace::default(), Some(state.join("names.json")));
         resolver.first_round(FIRST_ROUND).await;
@@ -104,7 +104,7 @@ fn put_in_force(
     let mut tables = Tables::open(&setup.pins)?.context("the maps were not pinned")?;
     let slots = tables.assign_slots(policy)?;
     let ports = Ports::read();
-    for line in host.set(policy)? {
+    for line in host.set(policy, ground.governs_ipv6())? {
         say(&line);
     }
     let publish = |tables: &mut Tables| -> anyhow::Result<()> {
@@ -124,7 +124,7 @@ fn put_in_force(
     };
     release_others(policy, &ground.interfaces, &setup.pins)?;
     let warnings = warnings(policy, ports, other_capacity);
-    Ok(InForce { slots, ports, ebpf, tables, attachments, warnings })
+    Ok(InForce { slots, ports, host, ebpf, tables, attachments, warnings })
 }
 
 /// The uplink's address that an earlier run left in force.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use aya::maps::MapError;
 use thulium_ebpf::abi::{
-    Address4, Counter, DropKey, FLOW_SLOTS, FlowEntry, FlowKey, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName,
-    UPLINK_SLOTS, Uplink,
+    Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName, UPLINK_SLOTS, Uplink,
 };
 
 use super::{attach, tables::Tables};
 use crate::observe::{
-    Slots, Source, slot_names,
+    ByFamily, Slots, Source,
+    flows::Halves,
+    slot_names,
     status::{Attachment, Mode},
 };
 
@@ -48,14 +49,16 @@ impl Source for Tables {
         Ok(rows)
     }
 
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>> {
-        Ok(self.flows4.iter().filter_map(present).collect::<Result<_, _>>()?)
+    fn flows(&self) -> anyhow::Result<Halves> {
+        let ipv4 = self.flows4.iter().filter_map(present).collect::<Result<_, _>>()?;
+        let ipv6 = self.flows6.iter().filter_map(present).collect::<Result<_, _>>()?;
+        Ok(Halves { ipv4, ipv6 })
     }
 
-    fn sessions(&self) -> anyhow::Result<u64> {
+    fn sessions(&self) -> anyhow::Result<ByFamily> {
         let ipv4 = self.flows4.keys().filter_map(present).count();
         let ipv6 = self.flows6.keys().filter_map(present).count();
-        Ok((ipv4.div_ceil(2) + ipv6.div_ceil(2)) as u64)
+        Ok(ByFamily { ipv4: ipv4.div_ceil(2) as u64, ipv6: ipv6.div_ceil(2) as u64 })
     }
 
     fn capacity(&self) -> anyhow::Result<u64> {

@@ -7,17 +7,21 @@ use std::{
 };
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::Family;
 
 use super::{
     clock::{from_unix_seconds, unix_seconds},
+    outcome::{Outcome, Outcomes, Trouble},
     state::{SavedAddress, SavedNames},
 };
 use crate::policy::Host;
 
-/// A good answer to a question for a name's addresses.
+/// An answer to a question for a name's addresses of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The addresses; an answer without any counts as a failure.
+    /// The family that was asked for.
+    pub family: Family,
+    /// The addresses; none: the name has none of this family.
     pub addresses: BTreeSet<IpAddr>,
     /// How long the answer may be relied on.
     pub ttl: Duration,
@@ -55,18 +59,35 @@ impl Sighting {
     }
 }
 
-/// Why a name does not resolve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) why: String,
-    pub(super) since: SystemTime,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NameRecord {
     pub(super) sightings: BTreeMap<IpAddr, Sighting>,
     pub(super) last_answer: Option<SystemTime>,
-    pub(super) trouble: Option<Trouble>,
+    pub(super) outcomes: Outcomes,
+}
+
+impl NameRecord {
+    /// Why the name does not resolve, if it does not.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        let is_live_ipv6 = |(address, sighting): (&IpAddr, &Sighting)| address.is_ipv6() && sighting.left.is_none();
+        self.outcomes.trouble(self.sightings.iter().any(is_live_ipv6))
+    }
+
+    /// Notes that of one family there are these addresses and no others.
+    fn replace(&mut self, answer: &Answer, now: SystemTime) {
+        let of_family = |address: &IpAddr| address.is_ipv4() == (answer.family == Family::Ipv4);
+        for (address, sighting) in &mut self.sightings {
+            if of_family(address) && !answer.addresses.contains(address) {
+                sighting.left.get_or_insert(now);
+            }
+        }
+        let valid_until = now.checked_add(answer.ttl).unwrap_or(now);
+        for address in &answer.addresses {
+            let fresh = Sighting { first_seen: now, last_seen: now, valid_until, left: None };
+            let sighting = self.sightings.entry(*address).or_insert(fresh);
+            *sighting = Sighting { first_seen: sighting.first_seen, last_seen: now, valid_until, left: None };
+        }
+    }
 }
 
 /// Names → addresses, and through them hosts → addresses. Several hosts can have the same name, and several names can lead
@@ -89,32 +110,27 @@ impl AddressBook {
         self.names.keys().map(String::as_str)
     }
 
-    /// Takes in a good answer for `name`. An answer without addresses counts as a failure.
+    /// Takes in an answer for `name`. Addresses of the other family stay as they are. That there is none of this family is
+    /// believed of a name that has some of the other; else it counts as a failure.
     pub fn observe(&mut self, name: &str, answer: &Answer, now: SystemTime) {
-        if answer.addresses.is_empty() {
-            return self.fail(name, "the answer has no address", now);
-        }
         let Some(record) = self.names.get_mut(name) else { return };
-        record.trouble = None;
-        record.last_answer = Some(now);
-        let valid_until = now.checked_add(answer.ttl).unwrap_or(now);
-        for (address, sighting) in &mut record.sightings {
-            if !answer.addresses.contains(address) {
-                sighting.left.get_or_insert(now);
+        if answer.addresses.is_empty() {
+            record.outcomes.absent(answer.family, now);
+            if *record.outcomes.beside(answer.family) == Outcome::Addresses {
+                record.replace(answer, now);
             }
+            return;
         }
-        for address in &answer.addresses {
-            let fresh = Sighting { first_seen: now, last_seen: now, valid_until, left: None };
-            let sighting = record.sightings.entry(*address).or_insert(fresh);
-            *sighting = Sighting { first_seen: sighting.first_seen, last_seen: now, valid_until, left: None };
-        }
+        record.outcomes.answered(answer.family);
+        record.last_answer = Some(now);
+        record.replace(answer, now);
     }
 
-    /// Notes that `name` did not resolve. Its addresses stay as they are.
-    pub fn fail(&mut self, name: &str, why: &str, now: SystemTime) {
-        let Some(record) = self.names.get_mut(name) else { return };
-        let since = record.trouble.as_ref().map_or(now, |trouble| trouble.since);
-        record.trouble = Some(Trouble { why: why.to_owned(), since });
+    /// Notes that there was no answer for `name` in this family. Its addresses stay as they are.
+    pub fn fail(&mut self, name: &str, family: Family, why: &str, now: SystemTime) {
+        if let Some(record) = self.names.get_mut(name) {
+            record.outcomes.failed(family, why, now);
+        }
     }
 
     /// Forgets the addresses that no host keeps any longer. Returns how many there were.

@@ -8,17 +8,17 @@ use std::{
     time::Duration,
 };
 
-pub use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::{
     Hosts, Resolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy},
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::{
         op::{Query, ResponseCode},
-        rr::{Name, Record},
+        rr::{Name, Record, RecordType},
     },
     system_conf::parse_resolv_conf,
 };
+use thulium_ebpf::abi::Family;
 use tokio::time::timeout;
 
 use super::Answer;
@@ -81,33 +81,34 @@ impl SystemFiles {
 #[derive(Clone, Debug)]
 pub struct Lookup {
     servers: Servers,
-    record: RecordType,
 }
 
 impl Lookup {
-    /// Asks these servers for records of this type: [`RecordType::A`], or one day [`RecordType::AAAA`].
-    pub fn new(servers: Servers, record: RecordType) -> Self {
-        Self { servers, record }
+    /// Asks these servers.
+    pub const fn new(servers: Servers) -> Self {
+        Self { servers }
     }
 
-    /// Asks for the addresses of `name`; takes 10 s at most.
+    /// Asks for the addresses of `name` in one family; takes 10 s at most.
     ///
     /// # Errors
-    /// A sentence for the admin: why there is no address.
-    pub async fn ask(&self, name: &str) -> Result<Answer, String> {
+    /// A sentence for the admin: why there is no answer.
+    pub async fn ask(&self, name: &str, family: Family) -> Result<Answer, String> {
         let mut fqdn = Name::from_ascii(name).map_err(|error| format!("it is no valid DNS name: {error}"))?;
         fqdn.set_fqdn(true);
         if let Servers::System(files) = &self.servers
-            && let Some(answer) = self.in_hosts_file(files, &fqdn)
+            && let Some(answer) = in_hosts_file(files, &fqdn, family)
         {
             return usable(answer);
         }
         let mut builder = Resolver::builder_with_config(self.config()?, TokioRuntimeProvider::default());
         *builder.options_mut() = options();
-        let resolver = builder.build().map_err(|error| reason(&error, self.record))?;
-        let found = timeout(PATIENCE, resolver.lookup(fqdn, self.record)).await.unwrap_or(Err(NetError::Timeout));
-        let found = found.map_err(|error| reason(&error, self.record))?;
-        usable(self.answer(found.answers()))
+        let resolver = builder.build().map_err(|error| reason(&error))?;
+        match timeout(PATIENCE, resolver.lookup(fqdn, record(family))).await.unwrap_or(Err(NetError::Timeout)) {
+            Ok(found) => usable(answer(family, found.answers())),
+            Err(error) if is_empty(&error) => Ok(answer(family, &[])),
+            Err(error) => Err(reason(&error)),
+        }
     }
 
     fn config(&self) -> Result<ResolverConfig, String> {
@@ -120,22 +121,35 @@ impl Lookup {
         };
         Ok(ResolverConfig::from_parts(None, Vec::new(), servers))
     }
+}
 
-    fn in_hosts_file(&self, files: &SystemFiles, name: &Name) -> Option<Answer> {
-        let mut hosts = Hosts::default();
-        hosts.read_hosts_conf(fs::File::open(&files.hosts).ok()?).ok()?;
-        let found = hosts.lookup_static_host(&Query::query(name.clone(), self.record))?;
-        let answer = self.answer(found.answers());
-        (!answer.addresses.is_empty()).then_some(Answer { ttl: HOSTS_FILE_TTL, ..answer })
+/// The record that holds a family's addresses.
+const fn record(family: Family) -> RecordType {
+    match family {
+        Family::Ipv4 => RecordType::A,
+        Family::Ipv6 => RecordType::AAAA,
     }
+}
 
-    /// The addresses of the type asked for. The TTL is the shortest of all records, those of aliases included.
-    fn answer(&self, records: &[Record]) -> Answer {
-        let wanted = records.iter().filter(|record| record.record_type() == self.record);
-        let addresses = wanted.filter_map(|record| record.data.ip_addr()).collect();
-        let ttl = records.iter().map(|record| record.ttl).min().unwrap_or_default();
-        Answer { addresses, ttl: Duration::from_secs(ttl.into()) }
-    }
+/// A name that is in the hosts file has the addresses there and no others, as for everybody on this machine.
+fn in_hosts_file(files: &SystemFiles, name: &Name, family: Family) -> Option<Answer> {
+    let mut hosts = Hosts::default();
+    hosts.read_hosts_conf(fs::File::open(&files.hosts).ok()?).ok()?;
+    let find = |family| {
+        let found = hosts.lookup_static_host(&Query::query(name.clone(), record(family)));
+        let addresses = found.map(|found| answer(family, found.answers()).addresses).unwrap_or_default();
+        Answer { family, addresses, ttl: HOSTS_FILE_TTL }
+    };
+    let is_there = [Family::Ipv4, Family::Ipv6].into_iter().any(|family| !find(family).addresses.is_empty());
+    is_there.then(|| find(family))
+}
+
+/// The addresses of the family asked for. The TTL is the shortest of all records, those of aliases included.
+fn answer(family: Family, records: &[Record]) -> Answer {
+    let wanted = records.iter().filter(|found| found.record_type() == record(family));
+    let addresses = wanted.filter_map(|record| record.data.ip_addr()).collect();
+    let ttl = records.iter().map(|record| record.ttl).min().unwrap_or_default();
+    Answer { family, addresses, ttl: Duration::from_secs(ttl.into()) }
 }
 
 fn name_server(server: SocketAddr) -> NameServerConfig {
@@ -173,18 +187,23 @@ fn usable(answer: Answer) -> Result<Answer, String> {
 }
 
 fn is_reachable(address: &IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast() || address.octets()[0] == 0);
-    !(broadcast || address.is_unspecified() || address.is_loopback() || address.is_multicast())
+    let unusable = match address {
+        IpAddr::V4(address) => address.is_broadcast() || address.octets()[0] == 0,
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4_mapped().is_some(),
+    };
+    !(unusable || address.is_unspecified() || address.is_loopback() || address.is_multicast())
+}
+
+/// The name is there, and has no such record.
+fn is_empty(error: &NetError) -> bool {
+    matches!(error, NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError)
 }
 
 /// Why a lookup failed, in an admin's words.
-fn reason(error: &NetError, record: RecordType) -> String {
+fn reason(error: &NetError) -> String {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
             "the name does not exist (NXDOMAIN)".to_owned()
-        }
-        NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => {
-            format!("the name has no address (no {record} record)")
         }
         NetError::Dns(DnsError::NoRecordsFound(none)) => refused(none.response_code),
         NetError::Dns(DnsError::ResponseCode(code)) => refused(*code),
@@ -212,18 +231,27 @@ fn plain(error: &impl std::fmt::Display) -> String {
 mod tests {
     use super::*;
 
-    fn answer(addresses: &[&str]) -> Answer {
+    fn answer(family: Family, addresses: &[&str]) -> Answer {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Answer { addresses, ttl: Duration::from_secs(60) }
+        Answer { family, addresses, ttl: Duration::from_secs(60) }
     }
 
     #[test]
     fn addresses_that_no_client_can_reach_are_left_out() {
-        assert_eq!(usable(answer(&["0.0.0.0", "203.0.113.7", "127.0.0.1"])), Ok(answer(&["203.0.113.7"])));
-        for blocked in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "224.0.0.1", "::", "::1"] {
-            assert!(usable(answer(&[blocked])).unwrap_err().contains("block"), "{blocked}");
+        assert_eq!(
+            usable(answer(Family::Ipv4, &["0.0.0.0", "203.0.113.7", "127.0.0.1"])),
+            Ok(answer(Family::Ipv4, &["203.0.113.7"]))
+        );
+        for blocked in
+            ["0.0.0.0", "127.0.0.1", "255.255.255.255", "224.0.0.1", "::", "::1", "fe80::7", "::ffff:203.0.113.7"]
+        {
+            assert!(usable(answer(Family::Ipv4, &[blocked])).unwrap_err().contains("block"), "{blocked}");
         }
-        assert_eq!(usable(answer(&[])), Ok(answer(&[])), "an empty answer is the book's to judge");
+        assert_eq!(
+            usable(answer(Family::Ipv4, &[])),
+            Ok(answer(Family::Ipv4, &[])),
+            "an empty answer is the book's to judge"
+        );
     }
 
     #[test]
@@ -235,7 +263,7 @@ mod tests {
 
     fn system(directory: &std::path::Path) -> Lookup {
         let files = SystemFiles { hosts: directory.join("hosts"), resolv_conf: directory.join("resolv.conf") };
-        Lookup::new(Servers::System(files), RecordType::A)
+        Lookup::new(Servers::System(files))
     }
 
     #[tokio::test]
@@ -247,19 +275,22 @@ mod tests {
             "203.0.113.7 Acme.Thulium.com www # ours\n2001:db8::7 acme.thulium.com\n",
         )
         .unwrap();
-        assert_eq!(lookup.ask("acme.thulium.com").await, Ok(answer(&["203.0.113.7"])));
+        assert_eq!(lookup.ask("acme.thulium.com", Family::Ipv4).await, Ok(answer(Family::Ipv4, &["203.0.113.7"])));
+        assert_eq!(lookup.ask("acme.thulium.com", Family::Ipv6).await, Ok(answer(Family::Ipv6, &["2001:db8::7"])));
         fs::write(directory.path().join("hosts"), "203.0.113.8 acme.thulium.com\n").unwrap();
-        assert_eq!(lookup.ask("acme.thulium.com").await, Ok(answer(&["203.0.113.8"])));
+        assert_eq!(lookup.ask("acme.thulium.com", Family::Ipv4).await, Ok(answer(Family::Ipv4, &["203.0.113.8"])));
+        let none = lookup.ask("acme.thulium.com", Family::Ipv6).await;
+        assert_eq!(none, Ok(answer(Family::Ipv6, &[])), "no resolver is asked for what the file leaves out");
     }
 
     #[tokio::test]
     async fn a_missing_or_broken_resolv_conf_is_a_failed_lookup() {
         let directory = tempfile::tempdir().unwrap();
         let lookup = system(directory.path());
-        assert!(lookup.ask("stun.test").await.unwrap_err().contains("resolv.conf cannot be read"));
+        assert!(lookup.ask("stun.test", Family::Ipv4).await.unwrap_err().contains("resolv.conf cannot be read"));
         for broken in ["", "nameserver\n", "nameserver here\n\u{0}\n", "search office.test\n"] {
             fs::write(directory.path().join("resolv.conf"), broken).unwrap();
-            let why = lookup.ask("stun.test").await.unwrap_err();
+            let why = lookup.ask("stun.test", Family::Ipv4).await.unwrap_err();
             assert!(why.contains("resolv.conf names no resolver"), "{broken:?}: {why}");
         }
     }
@@ -267,7 +298,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_is_none_is_told() {
         for name in ["a..b", &"x".repeat(300)] {
-            let why = Lookup::new(Servers::These(Vec::new()), RecordType::A).ask(name).await.unwrap_err();
+            let why = Lookup::new(Servers::These(Vec::new())).ask(name, Family::Ipv4).await.unwrap_err();
             assert!(why.contains("no valid DNS name"), "{why}");
         }
     }

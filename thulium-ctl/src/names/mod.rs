@@ -1,7 +1,8 @@
 //! The policy's host names, and the addresses they lead to.
 //!
 //! * [`AddressBook`]: what is known of every name. Pure: time and answers are passed in.
-//! * [`Lookup`]: asks the resolvers for one name.
+//! * [`Lookup`]: asks the resolvers for the addresses of one name in one family. The families are asked for by themselves: a
+//!   resolver that never answers for one does not hold up the other.
 //! * [`Resolver`]: asks for every name again and again, writes the answers into the book, keeps them on disk and publishes a
 //!   [`Snapshot`] whenever the book changed.
 //!
@@ -11,6 +12,7 @@
 mod book;
 mod clock;
 mod lookup;
+mod outcome;
 mod report;
 mod resolver;
 mod schedule;
@@ -18,7 +20,7 @@ mod state;
 
 pub use book::{AddressBook, Answer, Entry};
 pub use clock::Clock;
-pub use lookup::{Lookup, RecordType, Servers, SystemFiles};
+pub use lookup::{Lookup, Servers, SystemFiles};
 pub use report::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
 pub use resolver::{FIRST_ROUND, Resolver, Snapshot};
 pub use schedule::Pace;

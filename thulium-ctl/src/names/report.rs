@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr, time::SystemTime};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{AddressBook, book::Sighting, clock::unix_seconds};
+use super::{
+    AddressBook,
+    book::{NameRecord, Sighting},
+    clock::unix_seconds,
+};
 use crate::policy::Host;
 
 /// A host of the policy, its names and its addresses. All times are seconds since 1970.
@@ -97,12 +101,12 @@ impl AddressBook {
 
     fn name(&self, name: &str) -> NameReport {
         let record = self.names.get(name);
-        let trouble = record.and_then(|record| record.trouble.as_ref());
+        let trouble = record.and_then(NameRecord::trouble);
         NameReport {
             name: name.to_owned(),
             resolves: trouble.is_none(),
-            why: trouble.map(|trouble| trouble.why.clone()),
-            since: trouble.map(|trouble| unix_seconds(trouble.since)),
+            since: trouble.as_ref().map(|trouble| unix_seconds(trouble.since)),
+            why: trouble.map(|trouble| trouble.why),
             last_answer: record.and_then(|record| record.last_answer).map(unix_seconds),
         }
     }

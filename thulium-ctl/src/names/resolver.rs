@@ -1,7 +1,7 @@
 //! Asks for every name again and again.
 
 use std::{
-    collections::{BTreeMap, hash_map::RandomState},
+    collections::{BTreeMap, HashMap, hash_map::RandomState},
     future,
     hash::BuildHasher,
     path::PathBuf,
@@ -9,6 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::Family;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -43,7 +44,10 @@ impl Snapshot {
     }
 }
 
-/// When a name is due, and how often in a row it has failed.
+/// A name, and the family whose addresses are asked for.
+type Question = (String, Family);
+
+/// When a question is due, and how often in a row it has failed.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     /// `None`: being asked for.
@@ -57,8 +61,8 @@ pub struct Resolver {
     lookup: Lookup,
     pace: Pace,
     clock: Clock,
-    due: BTreeMap<String, Due>,
-    asking: JoinSet<(String, Result<Answer, String>)>,
+    due: HashMap<Question, Due>,
+    asking: JoinSet<(Question, Result<Answer, String>)>,
     state: Option<PathBuf>,
     state_trouble: Option<String>,
     saved: Option<(Instant, SavedNames)>,
@@ -82,7 +86,9 @@ impl Resolver {
             Some(Err(error)) => state_trouble = Some(format!("the names of earlier runs cannot be read: {error}")),
             None => {}
         }
-        let due = book.names().map(|name| (name.to_owned(), Due { at: Some(Instant::now()), failures: 0 })).collect();
+        let questions =
+            book.names().flat_map(|name| [Family::Ipv4, Family::Ipv6].map(|family| (name.to_owned(), family)));
+        let due = questions.map(|question| (question, Due { at: Some(Instant::now()), failures: 0 })).collect();
         let (publish, receiver) = watch::channel(take(&book, clock.now(), state_trouble.clone()));
         let asking = JoinSet::new();
         (Self { book, lookup, pace, clock, due, asking, state, state_trouble, saved: None, publish }, receiver)
@@ -95,15 +101,15 @@ impl Resolver {
         // A wait that is cut short loses nothing: `join_next` is cancel safe, and what it yields is taken in at once.
         let _ = timeout(within, async {
             while let Some(done) = self.asking.join_next().await {
-                if let Ok((name, answer)) = done {
-                    self.take_in(name, answer);
+                if let Ok((question, answer)) = done {
+                    self.take_in(question, answer);
                 }
             }
         })
         .await;
         let late = self.due.iter().filter(|(_, due)| due.at.is_none());
-        for (name, _) in late {
-            self.book.fail(name, "no resolver has answered yet", self.clock.now());
+        for ((name, family), _) in late {
+            self.book.fail(name, *family, "no resolver has answered yet", self.clock.now());
         }
         self.changed();
     }
@@ -118,7 +124,7 @@ impl Resolver {
                 Some(done) = self.asking.join_next() => {
                     // A lookup that panicked would leave its name unasked for ever: ask for such names again.
                     match done {
-                        Ok((name, answer)) => self.take_in(name, answer),
+                        Ok((question, answer)) => self.take_in(question, answer),
                         Err(_) => self.ask_again_what_was_lost(),
                     }
                     self.changed();
@@ -134,34 +140,35 @@ impl Resolver {
 
     fn ask_what_is_due(&mut self) {
         let now = Instant::now();
-        for (name, due) in &mut self.due {
+        for (question, due) in &mut self.due {
             if due.at.is_some_and(|at| at <= now) {
                 due.at = None;
-                let (name, lookup) = (name.clone(), self.lookup.clone());
+                let (question, lookup) = (question.clone(), self.lookup.clone());
                 self.asking.spawn(async move {
-                    let answer = lookup.ask(&name).await;
-                    (name, answer)
+                    let answer = lookup.ask(&question.0, question.1).await;
+                    (question, answer)
                 });
             }
         }
     }
 
     /// Writes an answer or a failure into the book and sets when to ask again.
-    fn take_in(&mut self, name: String, answer: Result<Answer, String>) {
+    fn take_in(&mut self, question: Question, answer: Result<Answer, String>) {
         let now = self.clock.now();
-        let failures = self.due.get(&name).map_or(0, |due| due.failures);
+        let (name, family) = &question;
+        let failures = self.due.get(&question).map_or(0, |due| due.failures);
         let (wait, failures) = match &answer {
-            Ok(answer) if !answer.addresses.is_empty() => (self.pace.after_answer(answer.ttl, jitter(&name)), 0),
+            Ok(answer) if !answer.addresses.is_empty() => (self.pace.after_answer(answer.ttl, jitter(name)), 0),
             _ => {
                 let failures = failures.saturating_add(1);
-                (self.pace.after_failure(failures, jitter(&name)), failures)
+                (self.pace.after_failure(failures, jitter(name)), failures)
             }
         };
         match answer {
-            Ok(answer) => self.book.observe(&name, &answer, now),
-            Err(why) => self.book.fail(&name, &why, now),
+            Ok(answer) => self.book.observe(name, &answer, now),
+            Err(why) => self.book.fail(name, *family, &why, now),
         }
-        self.due.insert(name, Due { at: Some(Instant::now() + wait), failures });
+        self.due.insert(question, Due { at: Some(Instant::now() + wait), failures });
     }
 
     fn ask_again_what_was_lost(&mut self) {

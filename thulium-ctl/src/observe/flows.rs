@@ -3,12 +3,15 @@
 use std::{
     collections::HashMap,
     fmt,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use serde::Serialize;
-use thulium_ebpf::abi::{Address4, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState};
+use thulium_ebpf::{
+    abi::{Address, Address4, Address6, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState},
+    parse::protocol,
+};
 
 use super::{
     Slots, VERSION,
@@ -17,21 +20,30 @@ use super::{
     table::{Align, Table},
 };
 
-/// A directed entry of the flow table.
-pub type Half = (FlowKey<Address4>, FlowEntry<Address4>);
+/// A directed entry of a family's flow table.
+pub type Half<A> = (FlowKey<A>, FlowEntry<A>);
+
+/// The directed entries of both families, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Halves {
+    /// Those of IPv4.
+    pub ipv4: Vec<Half<Address4>>,
+    /// Those of IPv6.
+    pub ipv6: Vec<Half<Address6>>,
+}
 
 /// Which sessions to show; both must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Those of this client.
-    pub client: Option<Ipv4Addr>,
+    pub client: Option<IpAddr>,
     /// Those of this flow.
     pub flow: Option<String>,
 }
 
 impl Filter {
     fn admits(&self, session: &Session) -> bool {
-        self.client.is_none_or(|client| *session.client.ip() == client)
+        self.client.is_none_or(|client| session.client.ip() == client)
             && self.flow.as_ref().is_none_or(|flow| session.flow.as_ref() == Some(flow))
     }
 }
@@ -48,19 +60,19 @@ pub struct Names<'a> {
 /// A session. Times are seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Session {
-    /// The client's endpoint.
-    pub client: SocketAddrV4,
+    /// The client's endpoint; of ICMP the port is the identifier.
+    pub client: SocketAddr,
     /// The endpoint that the world sees.
-    pub mapped: SocketAddrV4,
-    /// The server's endpoint.
-    pub remote: SocketAddrV4,
+    pub mapped: SocketAddr,
+    /// The server's endpoint; of ICMP the port is 0.
+    pub remote: SocketAddr,
     /// The hosts that the remote address belonged to when the session was opened.
     pub hosts: Vec<String>,
     /// The flow that admits it.
     pub flow: Option<String>,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp`, `icmp` or `icmpv6`.
     pub protocol: &'static str,
-    /// TCP: the state of the connection. UDP: `one-way` until a reply comes, then `two-way`.
+    /// TCP: the state of the connection. Others: `one-way` until a reply comes, then `two-way`.
     pub state: &'static str,
     /// From the client.
     pub out: Sum,
@@ -87,42 +99,52 @@ pub struct Report {
 }
 
 /// Joins the directed entries to sessions and leaves out those that have ended by `now` (`CLOCK_MONOTONIC`, nanoseconds).
-/// `lifetime` tells how long a session lives idle in a state, nanoseconds.
+/// `lifetime` tells how long a session of a protocol (its IANA number) lives idle in a state, nanoseconds.
 pub fn report(
-    halves: &[Half],
+    halves: &Halves,
     names: Names<'_>,
     now: u64,
-    lifetime: impl Fn(TcpState) -> u64,
+    lifetime: impl Fn(u8, TcpState) -> u64,
     filter: &Filter,
 ) -> Report {
-    let table: HashMap<FlowKey<Address4>, &FlowEntry<Address4>> =
-        halves.iter().map(|(key, entry)| (*key, entry)).collect();
-    let pairs = halves.iter().filter_map(|(key, entry)| pair(key, entry, &table));
-    let sessions = pairs.filter_map(|pair| session(&pair, names, now, &lifetime));
-    let mut sessions: Vec<Session> = sessions.filter(|session| filter.admits(session)).collect();
+    let mut sessions = sessions(&halves.ipv4, names, now, &lifetime);
+    sessions.extend(self::sessions(&halves.ipv6, names, now, &lifetime));
+    sessions.retain(|session| filter.admits(session));
     sessions.sort_by(|a, b| {
         let place =
-            |session: &Session| (*session.client.ip(), session.flow.clone(), session.client.port(), session.remote);
+            |session: &Session| (session.client.ip(), session.flow.clone(), session.client.port(), session.remote);
         place(a).cmp(&place(b))
     });
     Report { version: VERSION, sessions }
 }
 
+/// The live sessions of a family.
+fn sessions<A: Address + Into<IpAddr>>(
+    halves: &[Half<A>],
+    names: Names<'_>,
+    now: u64,
+    lifetime: impl Fn(u8, TcpState) -> u64,
+) -> Vec<Session> {
+    let table: HashMap<FlowKey<A>, &FlowEntry<A>> = halves.iter().map(|(key, entry)| (*key, entry)).collect();
+    let pairs = halves.iter().filter_map(|(key, entry)| pair(key, entry, &table));
+    pairs.filter_map(|pair| session(&pair, names, now, &lifetime)).collect()
+}
+
 /// Both directions of a session. One of them can be missing for a moment, while the pair is being filled or swept.
-struct Pair<'a> {
+struct Pair<'a, A: Address> {
     /// The key of the direction from the client.
-    key: FlowKey<Address4>,
-    mapped: Endpoint<Address4>,
-    out: Option<&'a FlowEntry<Address4>>,
-    inward: Option<&'a FlowEntry<Address4>>,
+    key: FlowKey<A>,
+    mapped: Endpoint<A>,
+    out: Option<&'a FlowEntry<A>>,
+    inward: Option<&'a FlowEntry<A>>,
 }
 
 /// The pair that a half belongs to; `None` for an inward half whose outward half is there, so that each session comes once.
-fn pair<'a>(
-    key: &FlowKey<Address4>,
-    entry: &'a FlowEntry<Address4>,
-    table: &HashMap<FlowKey<Address4>, &'a FlowEntry<Address4>>,
-) -> Option<Pair<'a>> {
+fn pair<'a, A: Address>(
+    key: &FlowKey<A>,
+    entry: &'a FlowEntry<A>,
+    table: &HashMap<FlowKey<A>, &'a FlowEntry<A>>,
+) -> Option<Pair<'a, A>> {
     let other = key.pair(&entry.rewrite);
     let partner = table.get(&other).copied();
     if key.side == Side::Lan as u8 {
@@ -132,12 +154,17 @@ fn pair<'a>(
     partner.is_none().then_some(Pair { key: other, mapped, out: None, inward: Some(entry) })
 }
 
-fn session(pair: &Pair<'_>, names: Names<'_>, now: u64, lifetime: impl Fn(TcpState) -> u64) -> Option<Session> {
+fn session<A: Address + Into<IpAddr>>(
+    pair: &Pair<'_, A>,
+    names: Names<'_>,
+    now: u64,
+    lifetime: impl Fn(u8, TcpState) -> u64,
+) -> Option<Session> {
     let halves = || pair.out.into_iter().chain(pair.inward);
     let first = halves().next()?;
     let state = TcpState::from_number(first.state);
     let idle = now.saturating_sub(halves().map(|half| half.last_seen).max()?);
-    let remaining = lifetime(state).checked_sub(idle).filter(|left| *left > 0)?;
+    let remaining = lifetime(pair.key.protocol, state).checked_sub(idle).filter(|left| *left > 0)?;
     let (out, inward) = (sum(pair.out), sum(pair.inward));
     let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs();
     Some(Session {
@@ -146,7 +173,7 @@ fn session(pair: &Pair<'_>, names: Names<'_>, now: u64, lifetime: impl Fn(TcpSta
         remote: socket(pair.key.destination, pair.key.destination_port),
         hosts: names_of(first.hosts, names.hosts),
         flow: (first.flow != NO_SLOT).then(|| name_of(first.flow, names.flows)),
-        protocol: if pair.key.protocol == 6 { "tcp" } else { "udp" },
+        protocol: protocol_name(pair.key.protocol),
         state: state_name(state, inward.packets > 0),
         out,
         inward,
@@ -157,11 +184,20 @@ fn session(pair: &Pair<'_>, names: Names<'_>, now: u64, lifetime: impl Fn(TcpSta
     })
 }
 
-fn socket(address: Address4, port: Port) -> SocketAddrV4 {
-    SocketAddrV4::new(address.into(), port.number())
+const fn protocol_name(number: u8) -> &'static str {
+    match number {
+        protocol::TCP => "tcp",
+        protocol::ICMP => "icmp",
+        protocol::ICMPV6 => "icmpv6",
+        _ => "udp",
+    }
 }
 
-fn sum(half: Option<&FlowEntry<Address4>>) -> Sum {
+fn socket(address: impl Into<IpAddr>, port: Port) -> SocketAddr {
+    SocketAddr::new(address.into(), port.number())
+}
+
+fn sum<A: Address>(half: Option<&FlowEntry<A>>) -> Sum {
     half.map_or(Sum::default(), |half| Sum { packets: half.packets, bytes: half.bytes })
 }
 
@@ -210,12 +246,20 @@ impl fmt::Display for Report {
     }
 }
 
+/// The remote's endpoint with its protocol, as policies write ports; ICMP has none.
+fn remote(session: &Session) -> String {
+    match session.protocol {
+        "icmp" | "icmpv6" => format!("{}/{}", session.remote.ip(), session.protocol),
+        protocol => format!("{}/{protocol}", session.remote),
+    }
+}
+
 /// The columns of the text; what is too much for a terminal's width is in the JSON.
 fn cells(session: &Session) -> [String; 8] {
     [
         session.client.to_string(),
         session.mapped.to_string(),
-        format!("{}/{}", session.remote, session.protocol),
+        remote(session),
         session.flow.clone().unwrap_or_else(|| "-".to_owned()),
         session.state.to_owned(),
         session.out.packets.to_string(),

@@ -13,7 +13,7 @@ mod quantity;
 mod source;
 mod table;
 
-pub use source::{Slots, Source, interface_names, slot_names};
+pub use source::{ByFamily, Slots, Source, interface_names, slot_names};
 
 /// Version of the JSON of every report.
 pub const VERSION: u32 = 1;

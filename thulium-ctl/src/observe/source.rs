@@ -2,12 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thulium_ebpf::abi::{Address4, Counter, DropKey, FlowEntry, FlowKey, Interface, Settings, SlotName, Uplink};
+use serde::Serialize;
+use thulium_ebpf::abi::{Counter, DropKey, Interface, Settings, SlotName, Uplink};
 
-use super::status::{Attachment, Mode};
+use super::{
+    flows::Halves,
+    status::{Attachment, Mode},
+};
 
 /// Names by slot.
 pub type Slots = BTreeMap<u8, String>;
+
+/// A number of each address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByFamily {
+    /// Of IPv4.
+    pub ipv4: u64,
+    /// Of IPv6.
+    pub ipv6: u64,
+}
 
 /// The maps of an attached datapath, read-only. It needs no daemon.
 pub trait Source {
@@ -16,13 +29,14 @@ pub trait Source {
     /// # Errors
     /// If the kernel refuses; so for all of these.
     fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>>;
-    /// Every directed entry of the flow table, in any order, stale ones included.
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>>;
-    /// Live and stale sessions in the flow table, that is half its entries; cheaper than [`Source::flows`] if possible.
-    fn sessions(&self) -> anyhow::Result<u64> {
-        Ok(self.flows()?.len().div_ceil(2) as u64)
+    /// Every directed entry of the flow tables, in any order, stale ones included.
+    fn flows(&self) -> anyhow::Result<Halves>;
+    /// Live and stale sessions of each family, that is half its entries; cheaper than [`Source::flows`] if possible.
+    fn sessions(&self) -> anyhow::Result<ByFamily> {
+        let Halves { ipv4, ipv6 } = self.flows()?;
+        Ok(ByFamily { ipv4: ipv4.len().div_ceil(2) as u64, ipv6: ipv6.len().div_ceil(2) as u64 })
     }
-    /// Sessions that the flow table has room for.
+    /// Sessions that the flow table of each family has room for.
     fn capacity(&self) -> anyhow::Result<u64>;
     /// The interfaces that are or were attached, by index.
     fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>>;

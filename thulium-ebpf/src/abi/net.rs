@@ -121,6 +121,12 @@ impl From<Address6> for core::net::Ipv6Addr {
     }
 }
 
+impl From<Address6> for core::net::IpAddr {
+    fn from(address: Address6) -> Self {
+        Self::V6(address.into())
+    }
+}
+
 impl fmt::Debug for Address4 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d] = self.octets();
@@ -137,6 +143,12 @@ impl From<core::net::Ipv4Addr> for Address4 {
 impl From<Address4> for core::net::Ipv4Addr {
     fn from(address: Address4) -> Self {
         address.octets().into()
+    }
+}
+
+impl From<Address4> for core::net::IpAddr {
+    fn from(address: Address4) -> Self {
+        Self::V4(address.into())
     }
 }
 

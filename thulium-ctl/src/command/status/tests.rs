@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
 use thulium_ebpf::abi::{
-    Address4, Counter, Direction, DropKey, Family, FlowEntry, FlowKey, Interface, NO_SLOT, Reason, Role, Settings,
-    Verdict,
+    Address4, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
 };
 
 use super::*;
 use crate::observe::{
     Slots,
+    flows::Halves,
     status::{self, Attachment, Hook, Mode},
 };
 
@@ -37,8 +37,8 @@ impl Source for Gateway {
         };
         Ok(vec![(key, Counter { packets: 5, bytes: 500 })])
     }
-    fn flows(&self) -> anyhow::Result<Vec<(FlowKey<Address4>, FlowEntry<Address4>)>> {
-        Ok(Vec::new())
+    fn flows(&self) -> anyhow::Result<Halves> {
+        Ok(Halves::default())
     }
     fn capacity(&self) -> anyhow::Result<u64> {
         Ok(1024)

@@ -22,7 +22,11 @@ fn host(name: &str, names: &[&str], keep_old: u64) -> Host {
 
 fn answer(addresses: &[&str]) -> Answer {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    Answer { addresses, ttl: Duration::from_secs(60) }
+    Answer { family: Family::Ipv4, addresses, ttl: Duration::from_secs(60) }
+}
+
+fn answer6(addresses: &[&str]) -> Answer {
+    Answer { family: Family::Ipv6, ..answer(addresses) }
 }
 
 /// The entries as text: `address: hosts`, with the seconds left of those that left DNS.
@@ -67,15 +71,30 @@ fn an_address_that_comes_back_is_live_again() {
 fn failures_and_empty_answers_remove_nothing_and_are_told_with_their_beginning() {
     let mut book = AddressBook::new(&[host("stun", &["stun.test"], 0)]);
     book.observe("stun.test", &answer(&["192.0.2.1"]), at(0));
-    book.fail("stun.test", "no resolver answered in time", at(50));
+    book.fail("stun.test", Family::Ipv4, "no resolver answered in time", at(50));
     book.observe("stun.test", &answer(&[]), at(1_000_000));
     assert_eq!(entries(&book, 1_000_000), ["192.0.2.1: stun"]);
     let name = &book.report(at(1_000_000))[0].names[0];
     assert_eq!((name.resolves, name.since), (false, Some(1_000_050)));
-    assert_eq!(name.why.as_deref(), Some("the answer has no address"));
+    assert_eq!(name.why.as_deref(), Some("the name has no address (no A record)"));
     book.observe("stun.test", &answer(&["192.0.2.1"]), at(1_000_001));
     let name = &book.report(at(1_000_001))[0].names[0];
     assert_eq!((name.resolves, name.since, &name.why), (true, None, &None));
+}
+
+#[test]
+fn the_families_of_a_name_do_not_touch_each_other() {
+    let mut book = AddressBook::new(&[host("stun", &["stun.test"], KEEP)]);
+    book.observe("stun.test", &answer6(&["2001:db8::1"]), at(0));
+    book.observe("stun.test", &answer(&["192.0.2.1"]), at(0));
+    book.observe("stun.test", &answer(&["192.0.2.2"]), at(100));
+    assert_eq!(entries(&book, 100), ["192.0.2.1: stun for 1000", "192.0.2.2: stun", "2001:db8::1: stun"]);
+    book.fail("stun.test", Family::Ipv6, "the resolver failed (SERVFAIL)", at(200));
+    assert_eq!(entries(&book, 200)[2], "2001:db8::1: stun", "a failure takes nothing away");
+    assert!(book.report(at(200))[0].names[0].why.as_ref().unwrap().contains("IPv6"));
+    book.observe("stun.test", &answer6(&[]), at(300));
+    assert_eq!(entries(&book, 300)[2], "2001:db8::1: stun for 1000", "it has IPv4 alone now");
+    assert!(book.report(at(300))[0].names[0].resolves);
 }
 
 #[test]
@@ -106,7 +125,7 @@ fn what_an_earlier_run_knew_counts_as_kept_until_dns_says_more() {
     let mut second = AddressBook::new(&hosts);
     second.restore(&first.save(), at(700));
     assert_eq!(entries(&second, 700), ["192.0.2.1: stun for 900", "192.0.2.2: stun for 900"]);
-    second.fail("stun.test", "no resolver answered in time", at(710));
+    second.fail("stun.test", Family::Ipv4, "no resolver answered in time", at(710));
     assert_eq!(entries(&second, 1599).len(), 2);
     second.observe("stun.test", &answer(&["192.0.2.2"]), at(1599));
     assert_eq!(entries(&second, 1600), ["192.0.2.2: stun"]);
@@ -187,12 +206,12 @@ proptest! {
             match event {
                 Event::Answer(name, set) => {
                     let addresses = set.iter().map(|last| address(*last)).collect();
-                    book.observe(NAMES[name], &Answer { addresses, ttl: Duration::ZERO }, at(now));
+                    book.observe(NAMES[name], &Answer { family: Family::Ipv4, addresses, ttl: Duration::ZERO }, at(now));
                     if !set.is_empty() {
                         history[name].push((now, set));
                     }
                 }
-                Event::Failure(name) => book.fail(NAMES[name], "why", at(now)),
+                Event::Failure(name) => book.fail(NAMES[name], Family::Ipv4, "why", at(now)),
                 Event::Expire => { book.expire(at(now)); }
                 Event::Wait(seconds) => now += seconds,
             }

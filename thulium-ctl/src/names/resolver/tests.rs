@@ -8,20 +8,21 @@ use std::{
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::names::{RecordType, Servers};
+use crate::names::Servers;
 
 /// How the responder answers a question for a name.
 #[derive(Clone, Debug)]
 enum Behaviour {
     Addresses(Vec<[u8; 4]>, u32),
+    Addresses6(Vec<[u8; 16]>, u32),
     Code(u8),
     Silence,
 }
 
-/// A DNS server on loopback that answers questions for A records, and whose answers can be changed.
+/// A DNS server on loopback whose answers can be changed.
 struct Responder {
     address: SocketAddr,
-    behaviour: Arc<Mutex<BTreeMap<String, Behaviour>>>,
+    behaviour: Arc<Mutex<HashMap<(String, Family), Behaviour>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -37,7 +38,7 @@ impl Responder {
                 let question = &packet[..length];
                 let name = name_of(question);
                 asked.lock().unwrap().push(name.clone());
-                let behaviour = behaviour.lock().unwrap().get(&name).cloned();
+                let behaviour = behaviour.lock().unwrap().get(&(name, family_of(question))).cloned();
                 if let Some(reply) = reply(question, &behaviour.unwrap_or(Behaviour::Code(NXDOMAIN))) {
                     socket.send_to(&reply, client).await.unwrap();
                 }
@@ -46,8 +47,18 @@ impl Responder {
         responder
     }
 
+    /// To both questions; a name with IPv4 addresses has no others.
     fn set(&self, name: &str, behaviour: Behaviour) {
-        self.behaviour.lock().unwrap().insert(name.to_owned(), behaviour);
+        let other = match &behaviour {
+            Behaviour::Addresses(..) => Behaviour::Addresses6(Vec::new(), 1),
+            same => same.clone(),
+        };
+        self.set_one(name, Family::Ipv4, behaviour);
+        self.set_one(name, Family::Ipv6, other);
+    }
+
+    fn set_one(&self, name: &str, family: Family, behaviour: Behaviour) {
+        self.behaviour.lock().unwrap().insert((name.to_owned(), family), behaviour);
     }
 
     fn times_asked(&self, name: &str) -> usize {
@@ -55,7 +66,7 @@ impl Responder {
     }
 
     fn resolver(&self, hosts: &[Host], state: Option<PathBuf>) -> (Resolver, watch::Receiver<Snapshot>) {
-        let lookup = Lookup::new(Servers::These(vec![self.address]), RecordType::A);
+        let lookup = Lookup::new(Servers::These(vec![self.address]));
         Resolver::new(hosts, lookup, QUICK, state)
     }
 }
@@ -83,11 +94,18 @@ fn name_of(question: &[u8]) -> String {
     labels.join(".")
 }
 
+/// What a message asks for: the type stands behind the name.
+fn family_of(question: &[u8]) -> Family {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap();
+    if question[end + 2] == 28 { Family::Ipv6 } else { Family::Ipv4 }
+}
+
 /// Header and question as they came, then the answers; no other records.
 fn reply(question: &[u8], behaviour: &Behaviour) -> Option<Vec<u8>> {
     let (code, addresses, ttl) = match behaviour {
-        Behaviour::Addresses(addresses, ttl) => (0, addresses.as_slice(), *ttl),
-        Behaviour::Code(code) => (*code, [].as_slice(), 0),
+        Behaviour::Addresses(addresses, ttl) => (0, addresses.iter().map(|octets| octets.to_vec()).collect(), *ttl),
+        Behaviour::Addresses6(addresses, ttl) => (0, addresses.iter().map(|octets| octets.to_vec()).collect(), *ttl),
+        Behaviour::Code(code) => (*code, Vec::new(), 0),
         Behaviour::Silence => return None,
     };
     let name_end = 12 + question[12..].iter().position(|byte| *byte == 0)? + 1;
@@ -96,9 +114,10 @@ fn reply(question: &[u8], behaviour: &Behaviour) -> Option<Vec<u8>> {
     reply[3] = 0x80 | code; // recursion is available
     reply[6..12].copy_from_slice(&[0, addresses.len() as u8, 0, 0, 0, 0]);
     for address in addresses {
-        reply.extend([0xc0, 12, 0, 1, 0, 1]); // the question's name, A, IN
+        reply.extend([0xc0, 12]); // the question's name, type and class
+        reply.extend(&question[name_end..name_end + 4]);
         reply.extend(ttl.to_be_bytes());
-        reply.extend([0, 4]);
+        reply.extend([0, address.len() as u8]);
         reply.extend(address);
     }
     Some(reply)
@@ -164,7 +183,7 @@ async fn failures_of_every_kind_lose_nothing_and_are_told() {
     let kinds = [
         (Behaviour::Code(SERVFAIL), "SERVFAIL"),
         (Behaviour::Code(NXDOMAIN), "NXDOMAIN"),
-        (Behaviour::Addresses(vec![], 1), "no A record"),
+        (Behaviour::Addresses(vec![], 1), "no A and no AAAA record"),
         (Behaviour::Addresses(vec![[0, 0, 0, 0]], 1), "seems to block"),
         (Behaviour::Silence, "no resolver answered in time"),
     ];
@@ -177,6 +196,30 @@ async fn failures_of_every_kind_lose_nothing_and_are_told() {
     }
     dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 1));
     wait(&mut receiver, |snapshot| snapshot.hosts[0].names[0].resolves).await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_family_whose_question_fails_does_not_take_the_other_with_it() {
+    let dns = Responder::start().await;
+    dns.set_one("web.test", Family::Ipv4, Behaviour::Addresses(vec![[192, 0, 2, 1]], 1));
+    dns.set_one("web.test", Family::Ipv6, Behaviour::Silence);
+    let v6 = "2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let (mut resolver, mut receiver) = dns.resolver(&[host("web", "web.test", DAY)], None);
+    resolver.first_round(Duration::from_millis(500)).await;
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true)]), "IPv4 does not wait for IPv6");
+    assert!(receiver.borrow().hosts[0].names[0].resolves, "and a resolver without IPv6 is no trouble");
+
+    let task = tokio::spawn(resolver.run());
+    dns.set_one("web.test", Family::Ipv6, Behaviour::Addresses6(vec![v6], 1));
+    let both = set(&[("192.0.2.1", true), ("2001:db8::7", true)]);
+    wait(&mut receiver, |snapshot| addresses(snapshot) == both).await;
+    dns.set_one("web.test", Family::Ipv4, Behaviour::Code(SERVFAIL));
+    let snapshot = wait(&mut receiver, |snapshot| !snapshot.hosts[0].names[0].resolves).await;
+    assert_eq!(addresses(&snapshot), both);
+    assert!(snapshot.hosts[0].names[0].why.as_ref().unwrap().contains("IPv4"));
+    dns.set_one("web.test", Family::Ipv4, Behaviour::Addresses(vec![], 1));
+    wait(&mut receiver, |snapshot| addresses(snapshot) == set(&[("192.0.2.1", false), ("2001:db8::7", true)])).await;
     task.abort();
 }
 
@@ -243,8 +286,8 @@ async fn a_dead_resolver_beside_a_living_one_does_no_harm() {
     dns.set("web.test", Behaviour::Addresses(vec![[192, 0, 2, 1]], 60));
     let dead = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let servers = Servers::These(vec![dead.local_addr().unwrap(), dns.address]);
-    let lookup = Lookup::new(servers, RecordType::A);
-    let answer = lookup.ask("web.test").await.unwrap();
+    let lookup = Lookup::new(servers);
+    let answer = lookup.ask("web.test", Family::Ipv4).await.unwrap();
     assert_eq!(answer.addresses, BTreeSet::from([[192, 0, 2, 1].into()]));
     assert_eq!(answer.ttl, Duration::from_secs(60));
 }

@@ -7,7 +7,7 @@ const NOW: u64 = 1000 * SECOND;
 
 /// A session of a client's port, translated to the same port, opened 100 s ago; 10 packets out and 20 in, the last ones
 /// 40 s and 5 s ago.
-fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> [Half; 2] {
+fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> [Half<Address4>; 2] {
     let external = Endpoint::new(Address4::new([198, 51, 100, 1]), Port::new(port + 1));
     let inside = Endpoint::new(Address4::new(client), Port::new(port));
     let key = FlowKey {
@@ -35,10 +35,14 @@ fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> 
     [(key, out), (key.pair(&external), inward)]
 }
 
-fn shown(halves: &[Half], filter: &Filter) -> Report {
+fn shown(halves: &[Half<Address4>], filter: &Filter) -> Report {
+    shown_of_both(&Halves { ipv4: halves.to_vec(), ipv6: Vec::new() }, filter)
+}
+
+fn shown_of_both(halves: &Halves, filter: &Filter) -> Report {
     let flows = [(0, "sip".to_owned()), (1, "media".to_owned())].into();
     let hosts = [(0, "thulium".to_owned()), (2, "stun".to_owned())].into();
-    let lifetime = |state| if state == TcpState::Reset { SECOND } else { 300 * SECOND };
+    let lifetime = |_, state| if state == TcpState::Reset { SECOND } else { 300 * SECOND };
     report(halves, Names { flows: &flows, hosts: &hosts }, NOW, lifetime, filter)
 }
 
@@ -85,7 +89,7 @@ fn what_has_ended_is_left_out() {
 
 #[test]
 fn sessions_are_sorted_by_client_and_flow_and_can_be_chosen() {
-    let halves: Vec<Half> = [
+    let halves: Vec<Half<Address4>> = [
         pair([192, 168, 20, 11], 1000, 0, 6, TcpState::Established),
         pair([192, 168, 20, 9], 1000, 0, 17, TcpState::None),
         pair([192, 168, 20, 9], 1001, 1, 17, TcpState::None),
@@ -111,4 +115,33 @@ fn a_slot_without_a_name_shows_its_number() {
     let none =
         shown(&pair([192, 168, 20, 10], 5060, NO_SLOT, 17, TcpState::None), &Filter::default()).sessions.remove(0);
     assert_eq!(none.flow, None);
+}
+
+#[test]
+fn sessions_of_both_families_and_of_ping_stand_together() {
+    let server = std::net::Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 7);
+    let client = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0x10);
+    let inside = Endpoint::new(Address6::from(client), Port::new(7));
+    let key = FlowKey {
+        source: inside.address,
+        source_port: inside.port,
+        destination: server.into(),
+        destination_port: Port::new(0),
+        protocol: protocol::ICMPV6,
+        side: Side::Lan as u8,
+        pad: 0,
+    };
+    let out = FlowEntry { rewrite: inside, last_seen: NOW, opened: NOW, packets: 1, ..FlowEntry::default() };
+    let halves = Halves {
+        ipv4: pair([192, 168, 20, 10], 5060, 0, 17, TcpState::None).to_vec(),
+        ipv6: vec![(key, out), (key.pair(&inside), out)],
+    };
+    let report = shown_of_both(&halves, &Filter::default());
+    assert_eq!(report.sessions.len(), 2);
+    let ping = &report.sessions[1];
+    assert_eq!((ping.client.to_string(), ping.client), ("[2001:db8:20::10]:7".to_owned(), ping.mapped));
+    assert_eq!((ping.protocol, ping.state), ("icmpv6", "two-way"));
+    assert!(report.to_string().contains("2001:db8:7::7/icmpv6"), "{report}");
+    let filter = Filter { client: Some(client.into()), flow: None };
+    assert_eq!(shown_of_both(&halves, &filter).sessions.len(), 1);
 }

@@ -192,12 +192,14 @@ pub struct UplinkFacts {
     pub translates: bool,
 }
 
-/// How full the flow table is.
+/// How full the flow tables are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SessionUse {
-    /// Sessions in it, those included that ended but are not swept yet.
+    /// Sessions of both families, those included that ended but are not swept yet.
     pub used: u64,
-    /// Sessions that it has room for.
+    /// Those of them that are IPv6's.
+    pub ipv6: u64,
+    /// Sessions that each family has room for.
     pub capacity: u64,
 }
 

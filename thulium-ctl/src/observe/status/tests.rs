@@ -1,3 +1,5 @@
+use thulium_ebpf::abi::Family;
+
 use super::*;
 use crate::{
     names::{AddressBook, Answer},
@@ -21,7 +23,7 @@ fn datapath() -> DatapathFacts {
             address: Some([198, 51, 100, 1].into()),
             translates: true,
         }],
-        sessions: SessionUse { used: 12, capacity: 262_144 },
+        sessions: SessionUse { used: 12, ipv6: 0, capacity: 262_144 },
         dropped: Sum { packets: 1201, bytes: 1_048_576 },
         would_drop: Sum::default(),
     }
@@ -135,9 +137,9 @@ fn warnings_say_what_to_do_most_urgent_first() {
     let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(800);
     let mut book = AddressBook::new(&[host("thulium", &["a.test", "b.test"]), host("stun", &["stun.test"])]);
     let ttl = std::time::Duration::from_secs(60);
-    book.observe("a.test", &Answer { addresses: [[192, 0, 2, 1].into()].into(), ttl }, now);
-    book.fail("b.test", "the name does not exist (NXDOMAIN)", now);
-    book.fail("stun.test", "no resolver answered in time", now);
+    book.observe("a.test", &Answer { family: Family::Ipv4, addresses: [[192, 0, 2, 1].into()].into(), ttl }, now);
+    book.fail("b.test", Family::Ipv4, "the name does not exist (NXDOMAIN)", now);
+    book.fail("stun.test", Family::Ipv4, "no resolver answered in time", now);
     let daemon = DaemonFacts {
         unresolved: unresolved(&book.report(now)),
         warnings: vec![Warning::new("no flow leads to the host `spare`", "")],
@@ -145,7 +147,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
     };
     let mut full = datapath();
     full.uplinks[0].address = None;
-    full.sessions = SessionUse { used: 90, capacity: 100 };
+    full.sessions = SessionUse { used: 90, ipv6: 0, capacity: 100 };
     let report = judged(Some(full), serving(daemon));
     let text = report.to_string();
     assert!(text.starts_with("ENFORCING · 5 warnings\n"), "{text}");

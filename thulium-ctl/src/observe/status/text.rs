@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Report,
-    facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role},
+    facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role, SessionUse},
     verdict::Verdict,
 };
 use crate::observe::{
@@ -75,7 +75,7 @@ impl Report {
             let text = format!("{} on {}: {address}", uplink.name, uplink.interface);
             line(f, if index == 0 { "uplinks" } else { "" }, &text)?;
         }
-        line(f, "sessions", &format!("{} of {}", datapath.sessions.used, datapath.sessions.capacity))?;
+        line(f, "sessions", &sessions(datapath.sessions))?;
         let refused = datapath.dropped;
         line(f, "refused", &format!("{}, {}", count(refused.packets, "packet"), bytes(refused.bytes)))?;
         if datapath.would_drop.packets > 0 {
@@ -101,6 +101,13 @@ fn daemon_lines(daemon: &DaemonFacts, now: u64, f: &mut fmt::Formatter<'_>) -> f
     let DaemonFacts { pid, release, since, .. } = daemon;
     line(f, "daemon", &format!("process {pid}, version {release}, ready {}", ago(*since, now)))?;
     line(f, "policy", &format!("{}, system {}", daemon.policy.display(), daemon.system))
+}
+
+fn sessions(SessionUse { used, ipv6, capacity }: SessionUse) -> String {
+    match ipv6 {
+        0 => format!("{used} of {capacity}"),
+        ipv6 => format!("IPv4 {} of {capacity}, IPv6 {ipv6} of {capacity}", used.saturating_sub(ipv6)),
+    }
 }
 
 fn attachment(interface: &Attachment) -> String {

@@ -71,9 +71,10 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
         ));
     }
     let sessions = datapath.sessions;
-    if sessions.capacity > 0 && sessions.used >= sessions.capacity - sessions.capacity / 10 {
+    let fuller = sessions.ipv6.max(sessions.used.saturating_sub(sessions.ipv6));
+    if sessions.capacity > 0 && fuller >= sessions.capacity - sessions.capacity / 10 {
         warnings.push(Warning::new(
-            format!("the session table is nearly full: {} of {}", sessions.used, sessions.capacity),
+            format!("the session table is nearly full: {fuller} of {}", sessions.capacity),
             "`thulium-ctl flows` shows who holds them; raise `sessions.capacity` if they are legitimate.",
         ));
     }

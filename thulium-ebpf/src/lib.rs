@@ -4,6 +4,7 @@
 //!
 //! * [`frame`]: what a hook hands us — the one trait through which the pipeline reads and edits a packet.
 //! * [`parse`]: once, into a small [`parse::Packet`].
+//! * [`fragment`]: later fragments have no ports; they follow the first.
 //! * [`session`]: a live session? How long does it live, what is its TCP state, may the client open another one?
 //! * [`judge`]: which flow of the policy names the packet?
 //! * [`ports`]: which external port does a new session get?
@@ -24,6 +25,7 @@
 pub mod abi;
 pub mod answer;
 pub mod checksum;
+pub mod fragment;
 pub mod frame;
 pub mod judge;
 pub mod mss;

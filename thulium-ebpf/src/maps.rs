@@ -9,8 +9,8 @@ use aya_ebpf::{
 
 use crate::{
     abi::{
-        Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, DropKey, Endpoint, FlowEntry, FlowKey,
-        FlowTable, FragmentKey, FragmentPorts, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
+        Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint, FlowEntry,
+        FlowKey, FlowTable, FragmentKey, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
         RemoteAddress, RemotePrefix, Settings, SlotName, UPLINK_SLOTS, Uplink,
     },
     answer::reset::Reset,
@@ -29,8 +29,8 @@ pub type Sweep<A> = Queue<FlowKey<A>, 266_240>;
 pub type Clients<A> = HashMap<ClientKey<A>, Client, 65_536, LAZY>;
 /// Sessions whose hellos of TLS are awaited, by their LAN-side keys.
 pub type Awaited<A> = HashMap<FlowKey<A>, Hellos, 262_144, LAZY>;
-/// Ports of fragmented datagrams.
-pub type Fragments<A> = LruHashMap<FragmentKey<A>, FragmentPorts, 4096>;
+/// Fragmented datagrams.
+pub type Fragments<A> = LruHashMap<FragmentKey<A>, Datagram, 4096>;
 /// (Generation, client prefix) → vector of flows.
 pub type ClientPrefixes<A> = LpmTrie<ClientPrefix<A>, u64, 4096>;
 /// Remote address or prefix → the hosts that named it.

@@ -1,4 +1,4 @@
-//! Sessions, port mappings, clients and fragments: the truth about live traffic. None of these maps ever evicts.
+//! Sessions, port mappings and clients: the truth about live traffic. None of these maps ever evicts.
 
 use super::{Address, Address4, Address6, Port};
 
@@ -215,38 +215,6 @@ pub struct Client {
     pub spent_until: u64,
     /// Slot of the uplink it is pinned to.
     pub uplink: u32,
-    /// Zero.
-    pub pad: u32,
-}
-
-/// Identifies the fragments of a datagram (RFC 791 §2.3, RFC 8200 §4.5).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FragmentKey<A> {
-    /// Source address as it arrives.
-    pub source: A,
-    /// Destination address as it arrives.
-    pub destination: A,
-    /// The identification field, as it stands in the packet; 16 bits of it in IPv4.
-    pub identification: u32,
-    /// IANA protocol number.
-    pub protocol: u8,
-    /// A [`Side`] as a number.
-    pub side: u8,
-    /// Zero.
-    pub pad: u16,
-}
-
-/// The ports that the first fragment carried.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FragmentPorts {
-    /// `CLOCK_MONOTONIC` of the first fragment, nanoseconds.
-    pub seen: u64,
-    /// Source port as it arrived.
-    pub source_port: Port,
-    /// Destination port as it arrived.
-    pub destination_port: Port,
     /// Zero.
     pub pad: u32,
 }

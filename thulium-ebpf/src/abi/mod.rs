@@ -5,6 +5,7 @@
 
 mod counter;
 mod flow;
+mod fragment;
 mod net;
 mod policy;
 mod reason;
@@ -13,10 +14,8 @@ mod table;
 mod user;
 
 pub use counter::{Counter, Direction, DropKey, Family, Verdict};
-pub use flow::{
-    Client, ClientKey, Endpoint, FlowEntry, FlowKey, FragmentKey, FragmentPorts, MappingKey, PortKey, PortOwner, Side,
-    TcpState,
-};
+pub use flow::{Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, Side, TcpState};
+pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
 pub use net::{Address, Address4, Address6, Port};
 pub use policy::{
     ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, MSS_AUTO, MSS_OFF, NO_SLOT, PortPrefix,
@@ -43,7 +42,7 @@ pub const LAYOUT: u32 = {
         size_of::<ClientKey<Address4>>(),
         size_of::<Client>(),
         size_of::<FragmentKey<Address4>>(),
-        size_of::<FragmentPorts>(),
+        size_of::<Datagram>(),
         size_of::<ClientPrefix<Address4>>(),
         size_of::<PortPrefix>(),
         size_of::<RemotePrefix<Address4>>(),

@@ -73,6 +73,14 @@ reasons! {
         "Update the browser or the system of that client: it can do TLS 1.1 at most.";
     TlsDowngraded = 20, "tls-downgraded", "the server settled on a TLS version below the flow's `tls_min`",
         "The server, or a proxy in front of it, does not offer that version; or the client offers it for older ones only.";
+    FragmentOverlap = 21, "fragment-overlap", "a fragment repeats bytes of its datagram that have passed, or lies beyond its end",
+        "A fragment that was doubled on its way is harmless; many are an attack that tries to put other bytes in place of those that were judged.";
+    FragmentTiny = 22, "fragment-tiny", "a fragment so small that a part of the transport header is in another one",
+        "No honest sender makes such fragments; find out what sends them.";
+    FragmentStale = 23, "fragment-stale", "a later fragment that came more than 5 s after the first one of its datagram",
+        "The link is congested or the fragments were sent by hand; `tcpdump -v 'ip[6:2] & 0x3fff != 0'` shows them.";
+    FragmentDisorder = 24, "fragment-disorder", "a later fragment that would leave more gaps in its datagram than are kept",
+        "The datagram's fragments overtake each other too much, or many of them were lost: look for packet loss before this interface.";
 }
 
 impl Reason {
@@ -82,8 +90,15 @@ impl Reason {
     }
 
     /// The reasons for which no flow names a packet, a bit each by number; `unmatched: pass` leaves these to the kernel.
-    pub const UNMATCHED: u64 =
-        Self::bits(&[Self::NoFlow, Self::Unsolicited, Self::UnknownProtocol, Self::IpOptions, Self::Ipv6Unsupported]);
+    pub const UNMATCHED: u64 = Self::bits(&[
+        Self::NoFlow,
+        Self::Unsolicited,
+        Self::UnknownProtocol,
+        Self::IpOptions,
+        Self::Ipv6Unsupported,
+        // Of the datagrams for which no flow names the first fragment, these are the others.
+        Self::FragmentNoState,
+    ]);
 
     /// The reasons for which a session breaks the TLS floor of its flow, a bit each by number.
     pub const BREAKS_FLOOR: u64 = Self::bits(&[Self::TlsNotTls, Self::TlsTooOld, Self::TlsDowngraded]);

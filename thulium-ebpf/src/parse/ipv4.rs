@@ -2,7 +2,11 @@
 
 use network_types::ip::Ipv4Hdr;
 
-use super::{Fragment, Packet, protocol, transport};
+use super::{
+    Packet,
+    fragment::{self, LARGEST},
+    protocol, transport,
+};
 use crate::{
     abi::{Address4, Reason},
     checksum,
@@ -50,9 +54,11 @@ fn network_fault<F: Frame>(
         return Some(Reason::Malformed);
     }
 
-    let fragment = u16::from_be_bytes(header.frags);
-    packet.fragment = Fragment::at(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
-    let fault = transport::fault(frame, packet, length - header_length);
+    let place = u16::from_be_bytes(header.frags);
+    let place = (usize::from(place & 0x1fff) * 8, place & 0x2000 != 0);
+    let available = length - header_length;
+    let misplaced = fragment::fault(packet, place, available, LARGEST - header_length);
+    let fault = transport::fault(frame, packet, available).or(misplaced);
     if header_length > Ipv4Hdr::LEN { Some(Reason::IpOptions) } else { fault }
 }
 

@@ -2,7 +2,11 @@
 
 use network_types::ip::Ipv6Hdr;
 
-use super::{Fragment, Packet, protocol, transport};
+use super::{
+    Packet,
+    fragment::{self, LARGEST},
+    protocol, transport,
+};
 use crate::{
     abi::{Address6, Reason},
     frame::Frame,
@@ -67,11 +71,17 @@ fn network_fault<F: Frame>(
             return Some(Reason::IpOptions);
         }
     }
+    let mut place = (0, false);
+    let most = LARGEST - walked;
     if next == extension::FRAGMENT {
-        let Some(header) = frame.read::<[u8; 8]>(network + Ipv6Hdr::LEN + walked) else {
+        let Some([following, _, high, low, id @ ..]) = frame.read::<[u8; 8]>(network + Ipv6Hdr::LEN + walked) else {
             return Some(Reason::Malformed);
         };
-        next = note_fragment(packet, header);
+        // RFC 8200 §4.5: units of eight bytes stand in the upper 13 bits, as bytes if the others are taken off.
+        let word = u16::from_be_bytes([high, low]);
+        place = (usize::from(word & 0xfff8), word & 1 != 0);
+        packet.identification = u32::from_ne_bytes(id);
+        next = following;
         walked += 8;
     }
     if matches!(next, extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT | extension::DESTINATION) {
@@ -84,16 +94,7 @@ fn network_fault<F: Frame>(
     }
     packet.protocol = next;
     packet.transport = (network + headers) as u16;
-    transport::fault(frame, packet, length - headers)
-}
-
-/// Takes over what a fragment header says (RFC 8200 §4.5). Returns the number of the header behind it.
-#[inline(always)]
-fn note_fragment(packet: &mut Packet<Address6>, [next, _, high, low, id @ ..]: [u8; 8]) -> u8 {
-    let place = u16::from_be_bytes([high, low]);
-    packet.fragment = Fragment::at(place & 0xfff8 != 0, place & 1 != 0);
-    packet.identification = u32::from_ne_bytes(id);
-    next
+    fragment::fault(packet, place, length - headers, most).or_else(|| transport::fault(frame, packet, length - headers))
 }
 
 impl super::Headers for Address6 {

@@ -1,5 +1,6 @@
 //! One look at a frame: a small packet that all later stages work on.
 
+mod fragment;
 mod ipv4;
 mod ipv6;
 mod segment;
@@ -8,7 +9,7 @@ mod transport;
 pub use segment::Segment;
 
 use crate::{
-    abi::{Address, FlowKey, FragmentKey, Port, PortKey, Reason, Side},
+    abi::{Address, Extent, FlowKey, FragmentKey, Port, PortKey, Reason, Side},
     frame::{Frame, TransportChecksum},
 };
 
@@ -58,18 +59,6 @@ pub enum Fragment {
     Later,
 }
 
-impl Fragment {
-    /// The place of a packet that has an offset in its datagram or has none, and is followed by more fragments or is not.
-    #[inline(always)]
-    const fn at(has_offset: bool, has_more: bool) -> Self {
-        match (has_offset, has_more) {
-            (true, _) => Self::Later,
-            (false, true) => Self::First,
-            (false, false) => Self::Whole,
-        }
-    }
-}
-
 /// What the stages need to know of a packet; `A` is its address type.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<A> {
@@ -89,6 +78,12 @@ pub struct Packet<A> {
     pub ttl: u8,
     /// Its place in its datagram.
     pub fragment: Fragment,
+    /// True for the last fragment of a datagram.
+    pub is_last: bool,
+    /// True for a later fragment whose first one went through the kernel.
+    pub needs_kernel: bool,
+    /// The bytes of its datagram that it has, if it is a fragment.
+    pub extent: Extent,
     /// Identification field, as it stands in the packet; 16 bits of it in IPv4.
     pub identification: u32,
     /// Offset of the IP header from the start of the frame, bytes.
@@ -114,6 +109,9 @@ impl<A: Copy + Default> Packet<A> {
             tcp_flags: 0,
             ttl: 0,
             fragment: Fragment::Whole,
+            is_last: false,
+            needs_kernel: false,
+            extent: Extent { start: 0, end: 0 },
             identification: 0,
             network: network as u16,
             transport: 0,
@@ -168,6 +166,16 @@ impl<A: Copy> Packet<A> {
             protocol: self.protocol,
             side: side as u8,
             pad: 0,
+        }
+    }
+
+    /// The fault for which it is refused whoever it is for: with the others, it may still be the kernel's to handle.
+    #[inline(always)]
+    pub const fn flaw(&self) -> Option<Reason> {
+        use Reason::{FragmentStale, FragmentTiny, Malformed, NoSession};
+        match self.fault {
+            Some(Malformed | FragmentTiny | FragmentStale | NoSession) => self.fault,
+            _ => None,
         }
     }
 

@@ -62,6 +62,45 @@ fn the_place_in_a_datagram_is_told() {
     assert_eq!(parsed(ipv4(protocol::UDP, 0x2000, &udp(b""))).fragment, Fragment::First);
     let later = parsed(ipv4(protocol::UDP, 185, b"more of it"));
     assert_eq!((later.fragment, later.fault, later.source_port.number()), (Fragment::Later, None, 0));
+    assert_eq!((later.extent, later.is_last), (Extent { start: 1480, end: 1490 }, true));
+}
+
+/// More fragments follow.
+const MORE: u16 = 0x2000;
+
+#[test]
+fn a_first_fragment_has_the_whole_transport_header() {
+    let fault = |protocol, length: usize| {
+        let segment = [0xc3, 0x50, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0, 1, 1, 1, 1];
+        parsed(ipv4(protocol, MORE, &segment[..length])).fault
+    };
+    for (protocol, length) in [(protocol::UDP, 4), (protocol::TCP, 8), (protocol::TCP, 16), (protocol::TCP, 20)] {
+        assert_eq!(fault(protocol, length), Some(Reason::FragmentTiny), "{length} bytes of {protocol}");
+    }
+    assert_eq!(fault(protocol::TCP, 24), None, "the header and its options");
+    let first6 = [[protocol::TCP, 0, 0, 1, 1, 2, 3, 4, 0xc3, 0x50, 0x01, 0xbb].as_slice(), &[0; 12]].concat();
+    assert_eq!(parsed6(ipv6(44, &first6)).fault, Some(Reason::FragmentTiny), "RFC 7112");
+}
+
+#[test]
+fn a_later_fragment_does_not_begin_within_the_tcp_header() {
+    for (offset, fault) in [(1, Some(Reason::FragmentTiny)), (2, Some(Reason::FragmentTiny)), (3, None)] {
+        assert_eq!(parsed(ipv4(protocol::TCP, offset, &[0; 8])).fault, fault, "offset {offset}");
+        assert_eq!(parsed(ipv4(protocol::UDP, offset, &[0; 8])).fault, None, "UDP's header is as long as a unit");
+    }
+}
+
+#[test]
+fn a_fragment_that_cannot_be_put_together_is_malformed() {
+    let fault = |place, length| parsed(ipv4(protocol::UDP, place, &vec![0; length])).fault;
+    assert_eq!(fault(100 | MORE, 13), Some(Reason::Malformed), "a broken unit with more behind it");
+    assert_eq!(fault(100, 0), Some(Reason::Malformed), "nothing");
+    assert_eq!(fault(8189, 3), None, "65535 bytes with the header");
+    assert_eq!(fault(8189, 4), Some(Reason::Malformed), "the ping of death");
+    let fault6 = |length| {
+        parsed6(ipv6(44, &[[protocol::UDP, 0, 0xff, 0xf8, 1, 2, 3, 4].as_slice(), &vec![0; length]].concat())).fault
+    };
+    assert_eq!((fault6(7), fault6(8)), (None, Some(Reason::Malformed)));
 }
 
 #[test]
@@ -151,10 +190,12 @@ fn the_place_in_an_ipv6_datagram_is_told() {
         let [high, low] = place.to_be_bytes();
         ipv6(44, &[[protocol::UDP, 0, high, low, 1, 2, 3, 4].as_slice(), behind].concat())
     };
-    let first = parsed6(fragment(1, &udp(b"INVITE")));
+    let first = parsed6(fragment(1, &udp(b"INVITE a")));
     assert_eq!((first.fault, first.fragment, first.source_port.number()), (None, Fragment::First, 5060));
+    assert_eq!((first.extent, first.is_last), (Extent { start: 0, end: 16 }, false));
     let later = parsed6(fragment(1480, b"more of it"));
     assert_eq!((later.fault, later.fragment, later.source_port.number()), (None, Fragment::Later, 0));
+    assert_eq!((later.extent, later.is_last), (Extent { start: 1480, end: 1490 }, true));
     assert_eq!(later.identification, u32::from_ne_bytes([1, 2, 3, 4]));
     assert_eq!(parsed6(fragment(0, &udp(b"all of it"))).fragment, Fragment::Whole, "an atomic fragment (RFC 6946)");
 }

@@ -14,27 +14,39 @@ pub(super) fn fault<F: Frame, A: Headers>(frame: &F, packet: &mut Packet<A>, ava
     if packet.protocol != A::ICMP && !matches!(packet.protocol, protocol::TCP | protocol::UDP) {
         return Some(Reason::UnknownProtocol);
     }
+    if packet.fragment == Fragment::Later && packet.protocol == protocol::TCP {
+        // RFC 3128: it would lie in the header that the first fragment has.
+        return if usize::from(packet.extent.start) < TcpHdr::LEN { Some(Reason::FragmentTiny) } else { None };
+    }
     if packet.fragment == Fragment::Later || packet.protocol == A::ICMP {
         return None;
     }
+    // RFC 1858, RFC 7112: the first fragment has all of the headers.
+    let cut = if packet.fragment == Fragment::First { Reason::FragmentTiny } else { Reason::Malformed };
     // All headers together are short; the mask shows the verifier that.
     let transport = usize::from(packet.transport & 0xff);
     if packet.protocol == protocol::UDP {
-        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(Reason::Malformed) };
+        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(cut) };
         packet.source_port = Port::from_be16(u16::from_ne_bytes(udp.src));
         packet.destination_port = Port::from_be16(u16::from_ne_bytes(udp.dst));
         let length = usize::from(u16::from_be_bytes(udp.len));
         let fits = length <= available || packet.fragment == Fragment::First;
-        if available < UdpHdr::LEN || length < UdpHdr::LEN || !fits {
+        if available < UdpHdr::LEN {
+            return Some(cut);
+        }
+        if length < UdpHdr::LEN || !fits {
             return Some(Reason::Malformed);
         }
     } else {
-        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(Reason::Malformed) };
+        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(cut) };
         packet.source_port = Port::from_be16(u16::from_ne_bytes(tcp.source));
         packet.destination_port = Port::from_be16(u16::from_ne_bytes(tcp.dest));
         packet.tcp_flags = control_bits(&tcp);
         let header = usize::from(tcp.doff()) * 4;
-        if header < TcpHdr::LEN || header > available {
+        if available < TcpHdr::LEN || header > available {
+            return Some(cut);
+        }
+        if header < TcpHdr::LEN {
             return Some(Reason::Malformed);
         }
     }

@@ -1,10 +1,11 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Family, Reason, Role, Side},
+    abi::{Address4, Address6, Family, Path, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
+    fragment,
     frame::{Frame as _, TcFrame},
     judge,
     moment::Moment,
@@ -51,7 +52,7 @@ fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, mome
     if told == MARK_SETTLED.load() {
         return kernels_own(packet, moment);
     }
-    recall_ports(packet, Side::Lan, moment);
+    fragment::recall(packet, Side::Lan, moment);
     if judge::is_client(moment, &packet.source) {
         // Sessions are opened from the LAN only.
         return if from_lan { forward(frame, packet, moment) } else { Err(Reason::SpoofedSource.into()) };
@@ -121,10 +122,14 @@ fn translate_source<A: Network>(
     moment: &Moment,
     outcome: &mut Outcome,
 ) {
+    if let Some(reason) = fragment::send(packet, Side::Lan, Path::Kernel, moment) {
+        // SAFETY: `entry` is a live map value of plain words.
+        *outcome = Err(Refusal::of_flow(reason, unsafe { (*entry).flow }));
+        return;
+    }
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.ingress_interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
-    keep_ports(packet, Side::Lan, moment);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
         *outcome = Err(refusal);
         return;

@@ -1,8 +1,9 @@
 //! LAN ingress: what clients send. Admitted traffic leaves from here; everything else reaches the kernel untouched.
 
-use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Reason, Role, Side},
+    abi::{Address4, Address6, Path, Reason, Role, Side},
+    fragment,
     frame::{Forward, Hook},
     judge,
     maps::UPLINKS,
@@ -35,7 +36,7 @@ fn receive_from<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome:
 
 #[inline(always)]
 fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, moment: &Moment) -> Outcome {
-    recall_ports(packet, Side::Lan, moment);
+    fragment::recall(packet, Side::Lan, moment);
     let key = packet.key(Side::Lan);
     if packet.fault.is_none()
         && let Some(entry) = table::find(&key, moment)
@@ -49,10 +50,11 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
         Sender::Foreign => return Ok(Verdict::PASS_FOREIGN),
         Sender::Spoofed => return Err(Reason::SpoofedSource.into()),
     }
-    match packet.fault {
-        None => {}
-        Some(Reason::Malformed) => return Err(Reason::Malformed.into()),
-        Some(_) => return Ok(Verdict::PASS_GOVERNED),
+    if let Some(reason) = packet.flaw() {
+        return Err(reason.into());
+    }
+    if packet.fault.is_some() {
+        return Ok(Verdict::PASS_GOVERNED);
     }
     let Ok(admission) = judge::admit(moment, packet) else { return Ok(Verdict::PASS_GOVERNED) };
     // Local and LAN routes, and those of a VPN, come first.
@@ -83,11 +85,9 @@ pub fn refuse<H: Hook>(frame: &H, moment: &Moment) -> Outcome {
 #[inline(never)]
 fn refuse_from<H: Hook, A: Network>(frame: &H, moment: &Moment, outcome: &mut Outcome) {
     let Some(packet) = read_packet::<H, A>(frame) else { return };
-    if packet.fault != Some(Reason::Malformed) {
-        return;
-    }
+    let Some(reason) = packet.flaw() else { return };
     match sender(frame, packet, moment) {
-        Sender::Client => *outcome = Err(Reason::Malformed.into()),
+        Sender::Client => *outcome = Err(reason.into()),
         Sender::Spoofed => *outcome = Err(Reason::SpoofedSource.into()),
         Sender::Neighbour | Sender::Foreign => {}
     }
@@ -134,16 +134,19 @@ fn send_out<F: Forward, A: Network>(
     outcome: &mut Outcome,
 ) {
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, slot) = unsafe { (&(*entry).rewrite, (*entry).uplink) };
+    let (rewrite, slot, flow) = unsafe { (&(*entry).rewrite, (*entry).uplink, (*entry).flow) };
     let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
-    if packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length) {
+    if packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length) {
         // The kernel answers with ICMP, or fragments it and meets the guard.
+        return;
+    }
+    if let Some(reason) = fragment::send(packet, Side::Lan, Path::Direct, moment) {
+        *outcome = Err(Refusal::of_flow(reason, flow));
         return;
     }
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
-    keep_ports(packet, Side::Lan, moment);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
         *outcome = Err(refusal);
         return;

@@ -13,16 +13,16 @@ pub mod lan;
 pub mod uplink;
 
 use crate::{
-    abi::{FlowKey, FragmentPorts, Reason, Side},
+    abi::{FlowKey, Reason, Side},
     answer::Answer,
     frame::{Forward, Hook},
     judge,
     moment::Moment,
     mss,
-    parse::{Fragment, Packet},
+    parse::Packet,
     ports::Outside,
     route::Routed,
-    session::{self, table::Entry},
+    session::table::Entry,
     translate::Rewrite,
     verdict::Refusal,
 };
@@ -54,44 +54,6 @@ fn clamp_mss<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, other: u
         Some(limit) => mss::clamp(frame, packet, limit),
         None => Some(()),
     }
-}
-
-/// Gives a later fragment the ports of its first one.
-#[inline(always)]
-fn recall_ports<A: Network>(packet: &mut Packet<A>, side: Side, moment: &Moment) {
-    if packet.fragment != Fragment::Later || packet.fault.is_some() {
-        return;
-    }
-    match A::fragments().get_ptr(packet.fragment_key(side)) {
-        // SAFETY: a live map value of plain words.
-        Some(known) if !session::is_stale(moment.now, unsafe { (*known).seen }, session::FRAGMENT) => {
-            // SAFETY: as above.
-            let known = unsafe { *known };
-            packet.source_port = known.source_port;
-            packet.destination_port = known.destination_port;
-        }
-        _ => packet.fault = Some(Reason::FragmentNoState),
-    }
-}
-
-/// Keeps the ports of an admitted first fragment for the later ones.
-#[inline(always)]
-fn keep_ports<A: Network>(packet: &Packet<A>, side: Side, moment: &Moment) {
-    if packet.fragment == Fragment::First {
-        keep_first(packet, side, moment);
-    }
-}
-
-#[inline(never)]
-fn keep_first<A: Network>(packet: &Packet<A>, side: Side, moment: &Moment) {
-    let ports = FragmentPorts {
-        seen: moment.now,
-        source_port: packet.source_port,
-        destination_port: packet.destination_port,
-        pad: 0,
-    };
-    // A full table evicts the oldest hint: that datagram's rest is refused, and counted.
-    let _ = A::fragments().insert(packet.fragment_key(side), ports, 0);
 }
 
 /// Asks a new generation of the policy whether it admits a session that an older one opened.

@@ -1,9 +1,10 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{Network, clamp_mss, floor, keep_ports, read_packet, recall_ports, rejudge};
+use super::{Network, clamp_mss, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Family, Reason, Role, Side},
+    abi::{Address4, Address6, Family, Path, Reason, Role, Side},
+    fragment,
     frame::{Forward, Hook},
     judge,
     moment::Moment,
@@ -11,7 +12,7 @@ use crate::{
     route::Way,
     session::table,
     translate::Part,
-    verdict::{Outcome, Verdict},
+    verdict::{Outcome, Refusal, Verdict},
 };
 
 /// What TC decides: it translates and sends packets of sessions to their clients.
@@ -61,7 +62,7 @@ fn refuse_for<H: Hook, A: Network>(frame: &mut H, moment: &Moment, outcome: &mut
 /// The live session that a packet belongs to.
 #[inline(always)]
 fn session_of<A: Network>(packet: &mut Packet<A>, moment: &Moment) -> Option<table::Entry<A>> {
-    recall_ports(packet, Side::Uplink, moment);
+    fragment::recall(packet, Side::Uplink, moment);
     if packet.fault.is_some() {
         return None;
     }
@@ -90,10 +91,13 @@ fn try_deliver<F: Forward, A: Network>(
     let key = packet.key(Side::Uplink);
     rejudge(&key, entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
-    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
+    let (rewrite, interface, flow) = unsafe { (&(*entry).rewrite, (*entry).interface, (*entry).flow) };
+    let needs_kernel = packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length);
+    let path = if needs_kernel { Path::Kernel } else { Path::Direct };
+    if let Some(reason) = fragment::send(packet, Side::Uplink, path, moment) {
+        return Err(Refusal::of_flow(reason, flow));
+    }
     table::touch(&key, entry, packet, frame.segments(), moment);
-    keep_ports(packet, Side::Uplink, moment);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Uplink), moment) {
         return Err(refusal);
     }
@@ -112,8 +116,8 @@ fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment)
         // Neighbours and routers talk to the gateway itself.
         return None;
     }
-    if packet.fault == Some(Reason::Malformed) {
-        return packet.fault;
+    if let Some(reason) = packet.flaw() {
+        return Some(reason);
     }
     // The gateway's own address on the LAN is nobody's whom the policy governs.
     let is_for_client = judge::is_client(moment, &packet.destination)
@@ -126,6 +130,7 @@ fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment)
     }
     let has_ports = packet.fragment != Fragment::Later && matches!(packet.protocol, protocol::TCP | protocol::UDP);
     if has_ports && A::is_claimed(frame, packet, moment) {
+        fragment::refuse(packet, Side::Uplink, moment);
         return Some(packet.fault.unwrap_or(Reason::NoSession));
     }
     None

@@ -15,8 +15,6 @@ use crate::abi::{Client, Settings, TcpState};
 
 /// Lifetime of a TCP session that is opening, closing or reset, nanoseconds (RFC 5382 REQ-5: 4 minutes at least).
 pub const TRANSITORY: u64 = 240 * SECOND;
-/// Lifetime of what is known of a fragmented datagram, nanoseconds. Linux waits 30 s for a datagram's fragments.
-pub const FRAGMENT: u64 = 30 * SECOND;
 /// How long the kernel's NAT is believed to await a reply on a port that we mapped, too, nanoseconds: as long as an
 /// established TCP session of ours may be idle.
 pub const FOREIGN: u64 = 7440 * SECOND;

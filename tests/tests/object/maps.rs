@@ -9,9 +9,9 @@ use aya::{
 };
 use nix::time::{ClockId, clock_gettime};
 use thulium_ebpf::abi::{
-    Address4, Client, ClientKey, ClientPrefix, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, GENERATIONS,
-    HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress, RemotePrefix, Role,
-    Settings, Side, Uplink,
+    Address4, Address6, Client, ClientKey, ClientPrefix, Datagram, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable,
+    FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress,
+    RemotePrefix, Role, Settings, Side, Uplink,
 };
 
 use thulium_ebpf::tls::Hellos;
@@ -181,6 +181,30 @@ impl Gateway {
                 entry.last_seen = last_seen;
                 self.hash("flows4").insert(key, entry, 0).unwrap();
             }
+        }
+    }
+
+    /// Governs the clients of an IPv6 network of 64 bits, to whom `server` is the host that it is by IPv4.
+    pub(crate) fn govern_ipv6(&mut self, network: Address6, server: Address6) {
+        self.set(|settings| settings.governs_ipv6 = 1);
+        let generation: u32 = self.array("generation").get(&0, 0).unwrap();
+        let clients = ClientPrefix::new(generation, network);
+        self.trie("prefixes6").insert(&Key::new(32 + 64, clients), u64::MAX >> (64 - FLOWS.len()), 0).unwrap();
+        let remote = RemoteAddress { hosts: 1 << SERVER_HOST, until: u64::MAX };
+        self.trie("remotes6").insert(&Key::new(32 + 128, RemotePrefix::new(server)), remote, 0).unwrap();
+    }
+
+    /// What is known of fragmented IPv4 datagrams.
+    pub(crate) fn datagrams(&mut self) -> Vec<(FragmentKey<Address4>, Datagram)> {
+        self.hash("fragments4").iter().map(Result::unwrap).collect()
+    }
+
+    /// Lets time pass for them: their first fragments came that many seconds ago.
+    pub(crate) fn age_datagrams(&mut self, seconds: u64) {
+        let seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        for (key, mut datagram) in self.datagrams() {
+            datagram.seen = seen;
+            self.hash("fragments4").insert(key, datagram, 0).unwrap();
         }
     }
 

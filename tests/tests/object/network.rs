@@ -26,7 +26,9 @@ link set wan up
 address add 192.168.20.1/24 dev lan0
 address add 198.51.100.1/24 dev wan0
 address add 2001:db8:20::1/64 dev lan0 nodad
+address add 2001:db8:51::1/64 dev wan0 nodad
 route add default via 198.51.100.254
+route add default via 2001:db8:51::254
 ";
 
 /// Index of the gateway's interfaces.

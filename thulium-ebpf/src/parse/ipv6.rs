@@ -94,7 +94,8 @@ fn network_fault<F: Frame>(
     }
     packet.protocol = next;
     packet.transport = (network + headers) as u16;
-    fragment::fault(packet, place, length - headers, most).or_else(|| transport::fault(frame, packet, length - headers))
+    let misplaced = fragment::fault(packet, place, length - headers, most);
+    transport::fault(frame, packet, length - headers).or(misplaced)
 }
 
 impl super::Headers for Address6 {

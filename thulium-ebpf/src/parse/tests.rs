@@ -80,6 +80,8 @@ fn a_first_fragment_has_the_whole_transport_header() {
     assert_eq!(fault(protocol::TCP, 24), None, "the header and its options");
     let first6 = [[protocol::TCP, 0, 0, 1, 1, 2, 3, 4, 0xc3, 0x50, 0x01, 0xbb].as_slice(), &[0; 12]].concat();
     assert_eq!(parsed6(ipv6(44, &first6)).fault, Some(Reason::FragmentTiny), "RFC 7112");
+    let first6 = [protocol::UDP, 0, 0, 1, 1, 2, 3, 4, 0xc3, 0x50, 0x01, 0xbb];
+    assert_eq!(parsed6(ipv6(44, &first6)).fault, Some(Reason::FragmentTiny), "RFC 7112");
 }
 
 #[test]

@@ -23,31 +23,31 @@ pub(super) fn fault<F: Frame, A: Headers>(frame: &F, packet: &mut Packet<A>, ava
     }
     // RFC 1858, RFC 7112: the first fragment has all of the headers.
     let cut = if packet.fragment == Fragment::First { Reason::FragmentTiny } else { Reason::Malformed };
+    if available < if packet.protocol == protocol::UDP { UdpHdr::LEN } else { TcpHdr::LEN } {
+        return Some(cut);
+    }
     // All headers together are short; the mask shows the verifier that.
     let transport = usize::from(packet.transport & 0xff);
     if packet.protocol == protocol::UDP {
-        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(cut) };
+        let Some(udp) = frame.read::<UdpHdr>(transport) else { return Some(Reason::Malformed) };
         packet.source_port = Port::from_be16(u16::from_ne_bytes(udp.src));
         packet.destination_port = Port::from_be16(u16::from_ne_bytes(udp.dst));
         let length = usize::from(u16::from_be_bytes(udp.len));
         let fits = length <= available || packet.fragment == Fragment::First;
-        if available < UdpHdr::LEN {
-            return Some(cut);
-        }
         if length < UdpHdr::LEN || !fits {
             return Some(Reason::Malformed);
         }
     } else {
-        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(cut) };
+        let Some(tcp) = frame.read::<TcpHdr>(transport) else { return Some(Reason::Malformed) };
         packet.source_port = Port::from_be16(u16::from_ne_bytes(tcp.source));
         packet.destination_port = Port::from_be16(u16::from_ne_bytes(tcp.dest));
         packet.tcp_flags = control_bits(&tcp);
         let header = usize::from(tcp.doff()) * 4;
-        if available < TcpHdr::LEN || header > available {
-            return Some(cut);
-        }
         if header < TcpHdr::LEN {
             return Some(Reason::Malformed);
+        }
+        if header > available {
+            return Some(cut);
         }
     }
     if packet.source_port.number() == 0 || packet.destination_port.number() == 0 {

@@ -8,6 +8,7 @@ mod changes;
 mod clsact;
 mod coexistence;
 mod flows;
+mod fragments;
 mod lab;
 mod lifetime;
 mod links;

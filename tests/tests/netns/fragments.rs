@@ -26,7 +26,7 @@ table ip nat {
 fn message(first: &str) -> Vec<u8> {
     let mut body =
         String::from("v=0\r\no=- 1 1 IN IP4 192.168.20.10\r\ns=-\r\nt=0 0\r\nm=audio 16384 RTP/SAVPF 111 0 8\r\n");
-    for candidate in 1..=64 {
+    for candidate in 1..=60 {
         body += &format!("a=candidate:{candidate} 1 udp 2113937151 192.168.20.10 {} typ host\r\n", 16_384 + candidate);
     }
     let head = format!(

@@ -34,8 +34,6 @@ pub struct Datagram {
     pub path: u16,
     /// Bytes of it that have passed.
     pub passed: Extents,
-    /// Zero.
-    pub pad: u64,
 }
 
 /// Which way the first fragment of a datagram went; the others follow it.
@@ -73,4 +71,4 @@ pub struct Extents {
     pub total: u16,
 }
 
-const _: () = assert!(size_of::<Datagram>() == 40);
+const _: () = assert!(size_of::<Datagram>() == 32);

@@ -79,7 +79,6 @@ fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Moment)
         destination_port: packet.destination_port,
         path: path as u16,
         passed,
-        pad: 0,
     };
     // A full table forgets the oldest datagram: its rest is refused, and counted.
     let _ = A::fragments().insert(key, datagram, 0);

@@ -41,8 +41,8 @@ fn http(lab: &Lab) -> Result<Vec<u8>> {
     let listener = lab.internet.listen((THULIUM, 443))?;
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept()?;
-        stream.set_read_timeout(Some(SOON))?;
-        let mut request = [0; 10];
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let mut request = [0; HTTP.len()];
         stream.read_exact(&mut request)?;
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
     });
@@ -72,7 +72,7 @@ fn plain_http_is_reset_and_counted() -> Result<()> {
         gateway.expect_refused(&[&format!("tls-not-tls out lan0: {}", round + 1)])?;
     }
     ensure!(gateway.refused()?.of_flow("tls-not-tls", "web") == 2, "counted under its flow");
-    ensure!(gateway.json("flows")?["flows"].as_array().is_some_and(Vec::is_empty), "the session has ended");
+    ensure!(gateway.json("flows")?["sessions"].as_array().is_some_and(Vec::is_empty), "the session has ended");
     Ok(())
 }
 
@@ -80,7 +80,7 @@ fn plain_http_is_reset_and_counted() -> Result<()> {
 fn tls_1_1_is_too_old() -> Result<()> {
     let lab = Lab::new()?;
     let mut gateway = lab.start(&policy(None))?;
-    let _server = TlsServer::with(&lab, 443, &["-cipher", "DEFAULT@SECLEVEL=0"])?;
+    let server = TlsServer::with(&lab, 443, &["-cipher", "DEFAULT@SECLEVEL=0"])?;
     shake_hands(&lab, THULIUM, 443, &OLD).context("without a floor the peers agree on TLS 1.1")?;
     gateway.down()?;
     drop(gateway);
@@ -89,6 +89,9 @@ fn tls_1_1_is_too_old() -> Result<()> {
     gateway.expect_refused(&["tls-too-old out lan0: 1"])?;
     let said = gateway.ctl("drops")?.out;
     ensure!(said.contains("tls-too-old") && said.contains("TLS 1.1 at most"), "the admin is told: {said}");
+    // OpenSSL's server has one connection at a time, and nobody told it that the client is gone.
+    drop(server);
+    let _server = TlsServer::with(&lab, 443, &[])?;
     shake_hands(&lab, THULIUM, 443, &["-tls1_2"]).context("TLS 1.2 is good enough")?;
     shake_hands(&lab, THULIUM, 443, &["-tls1_3"]).context("TLS 1.3 is good enough").map(drop)
 }

@@ -70,8 +70,8 @@ fn way_out(uplink: &UplinkPolicy) -> String {
 fn flow_row(flow: &Flow) -> Vec<String> {
     let ports = flow.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let tls = flow.tls_min.map_or("", |version| match version {
-        TlsVersion::V1_2 => "TLS 1.2 or higher (not enforced yet)",
-        TlsVersion::V1_3 => "TLS 1.3 or higher (not enforced yet)",
+        TlsVersion::V1_2 => "TLS 1.2 or higher",
+        TlsVersion::V1_3 => "TLS 1.3 or higher",
     });
     vec![flow.name.clone(), ports, format!("to {}", flow.host), tls.to_owned()]
 }

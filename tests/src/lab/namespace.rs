@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io,
-    net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
     os::{fd::AsFd, unix::process::CommandExt},
     path::PathBuf,
     process::Command,
@@ -135,10 +135,11 @@ impl Namespace {
     ///
     /// # Errors
     /// When it is refused or not answered.
-    pub fn connect(&self, remote: (std::net::Ipv4Addr, u16)) -> Result<TcpStream> {
+    pub fn connect(&self, remote: impl Into<SocketAddr>) -> Result<TcpStream> {
+        let remote = remote.into();
         let stream = self
-            .run(|| TcpStream::connect_timeout(&remote.into(), PATIENCE))?
-            .with_context(|| format!("connecting from {} to {}:{}", self.name, remote.0, remote.1))?;
+            .run(|| TcpStream::connect_timeout(&remote, PATIENCE))?
+            .with_context(|| format!("connecting from {} to {remote}", self.name))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(stream)
     }

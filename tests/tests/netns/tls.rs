@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::IpAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -37,24 +38,34 @@ fn is_reset(lab: &Lab, options: &[&str]) -> Result<()> {
 }
 
 /// Sends plain HTTP to a server that answers it; the error is the client's.
-fn http(lab: &Lab) -> Result<Vec<u8>> {
-    let listener = lab.internet.listen((THULIUM, 443))?;
-    let server = thread::spawn(move || {
+fn http(lab: &Lab, server: IpAddr) -> Result<Vec<u8>> {
+    let listener = lab.internet.listen((server, 443))?;
+    let serving = thread::spawn(move || {
         let (mut stream, _) = listener.accept()?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         let mut request = [0; HTTP.len()];
         stream.read_exact(&mut request)?;
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
     });
-    let mut client = lab.lan.connect((THULIUM, 443))?;
+    let mut client = lab.lan.connect((server, 443))?;
     client.write_all(HTTP)?;
     let mut answer = Vec::new();
     let read = client.read_to_end(&mut answer);
     drop(client);
     // Where its client is cut off, the server fails, too.
-    let _ = server.join();
+    let _ = serving.join();
     read?;
     Ok(answer)
+}
+
+/// Plain HTTP to this server is reset, soon.
+fn http_is_reset(lab: &Lab, server: IpAddr) -> Result<()> {
+    let started = Instant::now();
+    let error = http(lab, server).err().context("plain HTTP is answered")?;
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    ensure!(kind == Some(std::io::ErrorKind::ConnectionReset), "no reset: {error:#}");
+    ensure!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
+    Ok(())
 }
 
 #[test]
@@ -64,15 +75,25 @@ fn plain_http_is_reset_and_counted() -> Result<()> {
     for (round, offloading) in ["on", "off"].into_iter().enumerate() {
         // With checksums left to the hardware, and finished ones.
         offload(&lab.lan, "eth0", &format!("tx {offloading}"))?;
-        let started = Instant::now();
-        let error = http(&lab).err().context("plain HTTP is answered")?;
-        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        ensure!(kind == Some(std::io::ErrorKind::ConnectionReset), "no reset: {error:#}");
-        ensure!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
+        http_is_reset(&lab, THULIUM.into())?;
         gateway.expect_refused(&[&format!("tls-not-tls out lan0: {}", round + 1)])?;
     }
     ensure!(gateway.refused()?.of_flow("tls-not-tls", "web") == 2, "counted under its flow");
     ensure!(gateway.json("flows")?["sessions"].as_array().is_some_and(Vec::is_empty), "the session has ended");
+    Ok(())
+}
+
+#[test]
+fn plain_http_over_ipv6_is_reset_and_counted() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.enable_ipv6()?;
+    let gateway = lab.start(&POLICY.replace("203.0.113.10", "fd00:51::254"))?;
+    for offloading in ["on", "off"] {
+        offload(&lab.lan, "eth0", &format!("tx {offloading}"))?;
+        http_is_reset(&lab, "fd00:51::254".parse()?)?;
+    }
+    // Nobody tells the server: what it still sends is refused, too.
+    ensure!(gateway.refused()?.of_flow("tls-not-tls", "web") == 2, "counted under its flow");
     Ok(())
 }
 
@@ -132,6 +153,6 @@ fn a_hello_in_many_segments_passes() -> Result<()> {
 fn audit_counts_it_and_lets_it_pass() -> Result<()> {
     let lab = Lab::new()?;
     let gateway = lab.start(&format!("{POLICY}mode: audit\n"))?;
-    ensure!(http(&lab)?.starts_with(b"HTTP/1.1 204"), "plain HTTP passes");
+    ensure!(http(&lab, THULIUM.into())?.starts_with(b"HTTP/1.1 204"), "plain HTTP passes");
     gateway.expect_refused(&["tls-not-tls out lan0 would-drop: 1"])
 }

@@ -1,8 +1,12 @@
 //! Debian packages.
 
+mod unpack;
+
 use std::{path::Path, process::Command};
 
 use anyhow::{Result, bail};
+
+pub(crate) use unpack::{named, unpack, unpack_missing};
 
 use crate::{
     step::{attempt, output, step},
@@ -31,8 +35,12 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if known && attempt(&what, &mut apt_get("install", &missing))? {
         return Ok(());
     }
-    step("Updating the package lists", &mut apt_get("update", &[]))?;
+    update()?;
     step(&what, &mut apt_get("install", &missing))
+}
+
+fn update() -> Result<()> {
+    step("Updating the package lists", &mut apt_get("update", &[]))
 }
 
 /// True if dpkg has the package, configured.

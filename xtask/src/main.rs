@@ -3,6 +3,7 @@
 //! * [`verb`]: one file a verb.
 //! * [`toolchain`]: which compiler and linker make the eBPF object; what is missing for that.
 //! * [`apt`]: Debian packages; [`peers`]: those that tests and demo talk to.
+//! * [`vm`]: tests on other kernels, in a virtual machine.
 //! * [`step`]: runs a command with its output in a log; [`environment`]: what such a command must not inherit.
 
 mod apt;
@@ -11,6 +12,7 @@ mod peers;
 mod step;
 mod toolchain;
 mod verb;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +35,9 @@ enum Verb {
     Build,
     /// Checks formatting, lints and documentation, then runs all tests; those in network namespaces need root
     Test {
+        /// Runs tests on this kernel of Debian's alone, in a virtual machine: those that are named, else the core of them
+        #[arg(long, value_name = "VERSION", value_parser = vm::SERIES)]
+        kernel: Option<String>,
         /// Passed to the test runner, a part of a test's name for example; formatting, lints and documentation are then left out
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -65,7 +70,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Setup => verb::setup::run(),
         Verb::Build => verb::build::run().map(drop),
-        Verb::Test { arguments } => verb::test::run(&arguments),
+        Verb::Test { kernel: Some(series), arguments } => verb::test::on_kernel(&series, &arguments),
+        Verb::Test { kernel: None, arguments } => verb::test::run(&arguments),
         Verb::Demo { quick } => verb::demo::run(quick),
         Verb::Package { test } => verb::package::run(test),
     }

@@ -64,7 +64,8 @@ fn log_name(what: &str) -> String {
     format!("{}.log", words.join("-").to_ascii_lowercase())
 }
 
-fn last_lines(text: &str, count: usize) -> String {
+/// The last `count` lines of `text`.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -17,12 +17,18 @@ use nix::{
 };
 use serde_json::Value;
 
-use super::{Lab, bpffs, dir, dismantle::remove_instance_files, process::Process, refused::Refused, wait::within};
+use super::{
+    Lab, bpffs, dir,
+    dismantle::remove_instance_files,
+    process::Process,
+    refused::Refused,
+    wait::{patience, within},
+};
 
 /// How long `run` may take until it is ready.
 const START: Duration = Duration::from_secs(20);
 /// How long any other verb may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(30);
 
 /// What a finished `thulium-ctl` said.
 #[derive(Clone, Debug)]
@@ -74,7 +80,7 @@ impl Verb {
         let id = Pid::from_raw(child.id().cast_signed());
         let (ended, end) = mpsc::channel::<()>();
         let guard = thread::spawn(move || {
-            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            if end.recv_timeout(patience(END)) == Err(RecvTimeoutError::Timeout) {
                 // It may have ended this very moment.
                 let _ = kill(id, Signal::SIGKILL);
             }

@@ -26,7 +26,7 @@ pub use self::{
     namespace::Namespace,
     process::Process,
     refused::Refused,
-    wait::{eventually, within},
+    wait::{eventually, patience, within},
 };
 
 /// The first client's address; [`client`] has the others.

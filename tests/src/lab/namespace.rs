@@ -18,11 +18,13 @@ use nix::{
     sys::socket::{setsockopt, sockopt},
 };
 
+use super::wait::patience;
+
 /// Where `ip netns` looks for namespaces.
 pub(super) const NAMES: &str = "/run/netns";
 
 /// How long a socket of the lab waits for a packet before its test fails.
-const PATIENCE: Duration = Duration::from_secs(5);
+const USUAL: Duration = Duration::from_secs(5);
 
 /// Bytes that a UDP socket of the lab holds until they are read.
 const ROOM: usize = 8 << 20;
@@ -117,7 +119,7 @@ impl Namespace {
     /// When the address is taken or not there.
     pub fn udp(&self, local: impl ToSocketAddrs + Send) -> Result<UdpSocket> {
         let socket = self.run(|| UdpSocket::bind(local))?.with_context(|| format!("binding UDP in {}", self.name))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience(USUAL)))?;
         // The default holds 256 small packets, fewer than a test sends at once.
         setsockopt(&socket, sockopt::RcvBufForce, &ROOM).context("making room for packets")?;
         Ok(socket)
@@ -138,9 +140,9 @@ impl Namespace {
     pub fn connect(&self, remote: impl Into<SocketAddr>) -> Result<TcpStream> {
         let remote = remote.into();
         let stream = self
-            .run(|| TcpStream::connect_timeout(&remote, PATIENCE))?
+            .run(|| TcpStream::connect_timeout(&remote, patience(USUAL)))?
             .with_context(|| format!("connecting from {} to {remote}", self.name))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience(USUAL)))?;
         Ok(stream)
     }
 }

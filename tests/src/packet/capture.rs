@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::lab::Namespace;
+use crate::lab::{Namespace, patience};
 
 /// Longer than any frame of the lab, GSO ones too.
 const BUFFER: usize = 65_600;
@@ -43,7 +43,8 @@ impl Capture {
     /// # Errors
     /// When none came within 5 s.
     pub fn next(&self, wanted: impl FnMut(&[u8]) -> bool) -> Result<Vec<u8>> {
-        self.next_within(Duration::from_secs(5), wanted)?.context("the expected packet did not come within 5 s")
+        self.next_within(patience(Duration::from_secs(5)), wanted)?
+            .context("the expected packet did not come within 5 s")
     }
 
     /// The next packet that came in and that `wanted` is true for, or `None` when none does within `patience`.

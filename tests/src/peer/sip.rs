@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::{echo::Echo, tls::noise};
-use crate::lab::{Lab, Process};
+use crate::lab::{Lab, Process, patience};
 
 /// Where the server listens for RTP.
 pub const RTP_PORT: u16 = 16_000;
@@ -71,8 +71,8 @@ impl SipCall {
         let phone = phone.to_string();
         let mut sipp = lab.lan.command("sipp");
         sipp.args([&server.to_string(), "-sf", "call.xml", "-i", &phone, "-p", "5060", "-mi", &phone, "-nostdin"])
-            .args(["-m", &calls.to_string(), "-l", "1", "-d", &length.as_millis().to_string()])
-            .args(["-timeout", "30s", "-timeout_error"])
+            .args(["-m", &calls.to_string(), "-l", "1", "-d", &length.as_millis().to_string(), "-timeout_error"])
+            .args(["-timeout", &format!("{}s", patience(Duration::from_secs(30)).as_secs())])
             .env("TERM", "dumb")
             .current_dir(&folder);
         Ok(Self { process: Process::spawn(&mut sipp, &folder.join("sipp.log"))? })

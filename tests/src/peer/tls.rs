@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::lab::{Lab, Process, eventually};
+use crate::lab::{Lab, Process, eventually, patience};
 
 /// The name that the server's certificate is for.
 pub(super) const NAME: &str = "acme.thulium.com";
@@ -81,7 +81,9 @@ impl TlsServer {
 /// When curl fails; its message is the error.
 pub fn download(lab: &Lab, server: Ipv4Addr, port: u16, file: &str, version: TlsVersion) -> Result<Vec<u8>> {
     let mut curl = lab.lan.command("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--http0.9", "--max-time", "30", "--connect-timeout", "3"])
+    let seconds = |usual| patience(Duration::from_secs(usual)).as_secs().to_string();
+    curl.args(["--silent", "--show-error", "--fail", "--http0.9"])
+        .args(["--max-time", &seconds(30), "--connect-timeout", &seconds(3)])
         .args([&format!("--tlsv{version}"), "--tls-max", &version.to_string()])
         .arg("--cacert")
         .arg(lab.dir().join(format!("https-{port}/cert.pem")))

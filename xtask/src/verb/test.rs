@@ -1,18 +1,24 @@
-//! `cargo xtask test`: formatting, lints, documentation, tests on the host, tests in network namespaces.
+//! `cargo xtask test`: formatting, lints, documentation, tests on the host, tests in network namespaces, both on other kernels.
 
-use std::{env, os::unix::process::CommandExt, process::Command};
+use std::{env, process::Command};
 
 use anyhow::{Context, Result, bail};
 
 use super::{build, setup};
-use crate::{step::step, toolchain, workspace};
+use crate::{
+    step::{output, step},
+    toolchain,
+    vm::{self, Program},
+    workspace,
+};
 
 /// The workspace's default members, whose tests need neither root nor peers.
 const HOST: &[&str] = &[];
 /// The tests in network namespaces. It has no examples in its documentation to run.
 const NETNS: &[&str] = &["--package", "thulium-tests", "--tests"];
 
-/// Checks and tests everything. The tests in network namespaces come last, and nothing is printed after their summary.
+/// Checks and tests everything; with `arguments`, only tests, and only on this kernel. The tests come last, and nothing is
+/// printed after their summary.
 ///
 /// # Errors
 /// If anything fails, and in CI without root.
@@ -43,7 +49,44 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         );
         return Ok(());
     }
-    Err(cargo_test(NETNS, arguments).exec()).context("cannot start cargo")
+    let netns = cargo_test(NETNS, arguments).status().context("cannot start cargo")?;
+    if !netns.success() {
+        bail!("tests in network namespaces failed");
+    }
+    if arguments.is_empty() {
+        let programs = programs()?;
+        vm::SERIES.iter().try_for_each(|series| vm::test(series, &programs, &[]))?;
+    }
+    Ok(())
+}
+
+/// Runs the tests that `arguments` choose, or the core of them, on another kernel.
+///
+/// # Errors
+/// If something cannot be built, or a test fails.
+pub(crate) fn on_kernel(series: &str, arguments: &[String]) -> Result<()> {
+    setup::run()?;
+    build::run()?;
+    step("Building the tests in network namespaces", cargo_test(NETNS, &[]).arg("--no-run"))?;
+    vm::test(series, &programs()?, arguments)
+}
+
+/// The programs of the tests in network namespaces, as they were just built.
+fn programs() -> Result<Vec<Program>> {
+    let messages = output(cargo_test(NETNS, &[]).args(["--no-run", "--message-format", "json"]));
+    Ok(test_programs(&messages.context("cargo does not tell what it built")?))
+}
+
+/// The test programs in cargo's messages, which are a line of JSON each.
+fn test_programs(messages: &str) -> Vec<Program> {
+    let program = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let target = &message["target"];
+        let is_test = target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "test"));
+        let file = message["executable"].as_str().filter(|_| is_test)?;
+        Some(Program { name: target["name"].as_str()?.to_owned(), file: file.into() })
+    };
+    messages.lines().filter_map(program).collect()
 }
 
 fn checks(toolchain: &toolchain::Toolchain) -> Result<()> {
@@ -86,5 +129,19 @@ mod tests {
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["test", "--no-fail-fast", "--", "stun"]);
         assert!(command.get_envs().any(|(name, value)| name == "THULIUM_CTL" && value.is_some()));
+    }
+
+    #[test]
+    fn test_programs_are_those_that_cargo_names() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"thulium_tests"},"executable":null}
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"demo"},"executable":"/target/debug/demo"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"netns"},"executable":"/target/debug/deps/netns-1"}
+{"reason":"build-finished","success":true}"#;
+        let programs = test_programs(messages);
+        assert_eq!(programs.len(), 1);
+        assert_eq!(
+            (programs[0].name.as_str(), programs[0].file.to_str()),
+            ("netns", Some("/target/debug/deps/netns-1"))
+        );
     }
 }

@@ -61,9 +61,10 @@ fn newest(series: &str, packages: Vec<String>) -> Option<String> {
     let prefix = format!("linux-image-{series}.");
     let version = |package: &String| -> Option<Vec<u32>> {
         let version = package.strip_prefix(&prefix)?.strip_suffix("-amd64")?;
-        // 0-56, or 117+deb12; -cloud and -rt are no numbers.
-        let version = version.split('+').next()?;
-        version.split(['.', '-']).map(|number| number.parse().ok()).collect()
+        // 0-56, or 117+deb12; other flavours are 0-56-cloud, or 117+deb12-cloud.
+        let (number, release) = version.split_once('+').unwrap_or((version, ""));
+        let numbers: Option<Vec<u32>> = number.split(['.', '-']).map(|number| number.parse().ok()).collect();
+        numbers.filter(|_| !release.contains('-'))
     };
     let versions = packages.into_iter().filter_map(|package| Some((version(&package)?, package)));
     versions.max().map(|(_, package)| package)
@@ -84,7 +85,11 @@ mod tests {
         let of = |series, names: &[&str]| newest(series, names.iter().map(ToString::to_string).collect());
         let bookworm = ["linux-image-6.1.0-9-amd64", "linux-image-6.1.0-56-amd64", "linux-image-6.1.0-57-cloud-amd64"];
         assert_eq!(of("6.1", &bookworm).as_deref(), Some("linux-image-6.1.0-56-amd64"));
-        let security = ["linux-image-6.12.117+deb12-amd64", "linux-image-6.12.99+deb12-amd64"];
+        let security = [
+            "linux-image-6.12.117+deb12-amd64",
+            "linux-image-6.12.99+deb12-amd64",
+            "linux-image-6.12.118+deb12-rt-amd64",
+        ];
         assert_eq!(of("6.12", &security).as_deref(), Some("linux-image-6.12.117+deb12-amd64"));
         assert_eq!(of("6.12", &["linux-image-6.12.118+deb12-amd64-unsigned", "linux-image-6.12-amd64"]), None);
         assert_eq!(of("6.1", &security), None);

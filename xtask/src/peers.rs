@@ -19,8 +19,11 @@ const PEERS: &[(&str, &str)] = &[
 /// What tests need beside these. It takes 600 MB, so the demo does without.
 const TEST_PEERS: &[(&str, &str)] = &[
     ("chromium", "a browser: WebRTC calls"),
+    ("ppp", "an uplink by PPPoE, in a virtual machine"),
+    ("pppoe", "the other end of it"),
     ("python3-aiohttp", "the web server that the browser calls"),
     ("python3-aiortc", "the server's end of a WebRTC call"),
+    ("wireguard-tools", "an uplink by WireGuard, in a virtual machine"),
 ];
 
 /// Installs the peers that are missing. None of them is left running as a service.

@@ -1,10 +1,12 @@
 //! The links of real offices: not everything is plain Ethernet.
 
+mod modular;
+
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, LAN_GATEWAY, Lab, POLICY, THULIUM, UNRELATED, UPLINK, eventually},
+    lab::{CLIENT, Gateway, LAN_GATEWAY, Lab, POLICY, THULIUM, UNRELATED, UPLINK, eventually},
     packet::{Capture, Ipv4, Parsed},
     peer::{Echo, Tunnel, ask},
 };
@@ -38,16 +40,21 @@ fn an_uplink_without_link_headers() -> Result<()> {
     everything(&lab)?;
     bulk(&lab)?;
     gateway.expect_refused(&[])?;
-    // The world's packets are judged there as elsewhere, and so is what the kernel forwards.
+    judged(&lab, &gateway, "wan0", "eth0")
+}
+
+/// The world's packets are judged there as elsewhere, and so is what the kernel forwards. `uplink` and `far` are the link's ends.
+fn judged(lab: &Lab, gateway: &Gateway<'_>, uplink: &str, far: &str) -> Result<()> {
     let _server = Echo::new(&lab.internet, &[MEDIA])?;
     let phone = lab.lan.udp((CLIENT, 5004))?;
     ensure!(ask(&phone, MEDIA, b"from the phone")? == SocketAddr::from((UPLINK, 5004)));
     let stranger = lab.internet.udp((UNRELATED, 7))?;
     stranger.send_to(b"unsolicited", (UPLINK, 5004))?;
-    lab.internet.ip("route add 192.168.20.0/24 dev eth0")?;
+    lab.internet.ip(&format!("route add 192.168.20.0/24 dev {far}"))?;
     stranger.send_to(b"straight to a client", (CLIENT, 5004))?;
     phone.send_to(b"nobody allows it", (UNRELATED, 7))?;
-    gateway.expect_refused(&["no-session in wan0: 1", "unsolicited in wan0: 1", "no-flow out wan0: 1"])
+    let counters = ["no-session in", "unsolicited in", "no-flow out"].map(|counter| format!("{counter} {uplink}: 1"));
+    gateway.expect_refused(&counters.each_ref().map(String::as_str))
 }
 
 #[test]

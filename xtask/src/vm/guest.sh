@@ -5,6 +5,7 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 
 mkdir -p /dev/pts /dev/shm /run/lock /run/netns /var/lib /var/tmp
+ln -s /run /var/run
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t bpf bpf /sys/fs/bpf
@@ -18,8 +19,8 @@ LD_LIBRARY_PATH='$LIBRARIES' exec /run/guest/modprobe --dirname '$KERNEL' "\$@"
 END
 chmod +x /run/guest/load
 echo /run/guest/load >/proc/sys/kernel/modprobe
-# Nobody asks for it: its device is there only once it is loaded.
-/run/guest/load tun
+# Nobody asks for these: their devices are there only once they are loaded.
+/run/guest/load -a tun ppp_generic
 
 cd "$TREE" || exit
 stty -F /dev/ttyS1 -opost

@@ -8,9 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, LAN_GATEWAY, Lab, NEXT_HOP, POLICY, Process, THULIUM, UNRELATED, UPLINK, client, within},
+    lab::{
+        CLIENT, LAN_GATEWAY, Lab, NEXT_HOP, POLICY, Process, THULIUM, UNRELATED, UPLINK, client, eventually, within,
+    },
     packet::{Capture, Ipv4, Parsed},
-    peer::{Echo, ask},
+    peer::{Echo, ask, noise},
 };
 
 use super::{MEDIA, judged};
@@ -71,8 +73,8 @@ fn a_bond_as_lan() -> Result<()> {
     let before = ask(&phone, MEDIA, b"by the first cable")?;
     lab.lan.ip("link set eth0 down")?;
     within(Duration::from_secs(10), "the bond to take the other cable", || {
-        let active = lab.gw.output("cat", "/sys/class/net/office/bonding/active_slave")?;
-        ensure!(active.trim() == "lan1", "{active}");
+        let bond = lab.gw.output("ip", "-d link show office")?;
+        ensure!(bond.contains("active_slave lan1"), "{bond}");
         Ok(())
     })?;
     ensure!(ask(&phone, MEDIA, b"by the second cable")? == before);
@@ -102,6 +104,7 @@ fn wireguard_as_uplink() -> Result<()> {
     }
     point_to_point(&lab, "tunnel")?;
     let gateway = lab.start(&POLICY.replace("interface: wan0", "interface: tunnel"))?;
+    larger_than_the_link(&lab)?;
     calls(&lab)?;
     gateway.expect_refused(&[])?;
     judged(&lab, &gateway, "tunnel", "tunnel")
@@ -139,6 +142,14 @@ fn calls(lab: &Lab) -> Result<()> {
     udp(lab).context("SIP and media")?;
     stun(lab).context("STUN")?;
     bulk(lab).context("TCP")
+}
+
+/// A client sends more than the tunnel carries at once: it is told so, and what it then sends in fragments arrives.
+fn larger_than_the_link(lab: &Lab) -> Result<()> {
+    let _server = Echo::new(&lab.internet, &[MEDIA])?;
+    let phone = lab.lan.udp((CLIENT, 0))?;
+    phone.set_read_timeout(Some(Duration::from_secs(2)))?;
+    eventually("an answer in spite of its size", || ask(&phone, MEDIA, &noise(1400)).map(drop))
 }
 
 /// Gives both ends of the LAN the lab's addresses on `interface`.

@@ -1,4 +1,4 @@
-//! Counters in map values that several CPUs change. `core::sync::atomic` has no read-modify-write on the BPF target.
+//! Words in map values that several CPUs change. `core::sync::atomic` has no read-modify-write on the BPF target.
 
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 
@@ -29,6 +29,20 @@ pub unsafe fn take_one(counter: *mut u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, u64::MAX) }
 }
 
+/// Takes one off a counter that is not zero.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn take_one_unless_none(counter: *mut u64) {
+    // SAFETY: the caller's.
+    if unsafe { take_one(counter) } == 0 {
+        // SAFETY: the caller's.
+        unsafe { add(counter, 1) };
+    }
+}
+
 /// Adds one to a counter that is not zero. False if it is: whoever took the last one is about to remove the value.
 ///
 /// # Safety
@@ -43,12 +57,20 @@ pub unsafe fn add_one_unless_none(counter: *mut u64) -> bool {
             return false;
         }
         // SAFETY: the caller's.
-        let (_, added) = unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(counter, count, count + 1)
-        };
-        if added {
+        if unsafe { exchange(counter, count, count + 1) } {
             return true;
         }
     }
     false
+}
+
+/// Changes a word from `old` to `new`. False if it was not `old`: of several CPUs only one changes it.
+///
+/// # Safety
+///
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn exchange(word: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: the caller's.
+    unsafe { atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, old, new) }.1
 }

@@ -9,11 +9,14 @@ const fn main() {}
 
 #[cfg(target_arch = "bpf")]
 mod programs {
+    use core::ffi::c_void;
+
     use aya_ebpf::{
         bindings::{
             tcx_action_base::{TCX_DROP, TCX_NEXT},
             xdp_action::{XDP_DROP, XDP_PASS},
         },
+        helpers::generated::bpf_loop,
         macros::{classifier, xdp},
         programs::{TcContext, XdpContext},
     };
@@ -27,12 +30,12 @@ mod programs {
             count::{self, Fate},
             floor, guard, lan, uplink,
         },
-        ports::Outside,
+        ports::{Outside, wake_one},
         session::table,
         verdict::{Outcome, Refusal, Verdict},
     };
 
-    /// Sessions of each family that one call of the sweeper looks at.
+    /// Sessions of each family, and resting ports, that one call of the sweeper looks at.
     const SWEEP_STEPS: u32 = 64;
 
     /// LAN ingress, TC.
@@ -90,21 +93,42 @@ mod programs {
         screen(context, Direction::In, uplink::refuse)
     }
 
-    /// Never attached: the daemon runs it to sweep stale sessions. Returns how many sessions it looked at.
+    /// Never attached: the daemon runs it to sweep stale sessions, and ports that have rested. Returns how many sessions it
+    /// looked at.
     #[classifier]
     pub fn sweep(_context: TcContext) -> i32 {
-        let Some(moment) = Moment::read() else { return 0 };
-        (sweep_all::<Address4>(&moment) + sweep_all::<Address6>(&moment)) as i32
+        repeat(wake);
+        (repeat(sweep_step::<Address4>) + repeat(sweep_step::<Address6>)) as i32
     }
 
-    #[inline(never)]
-    fn sweep_all<A: Outside>(moment: &Moment) -> u32 {
-        for step in 0..SWEEP_STEPS {
-            if !table::sweep::<A>(moment) {
-                return step;
-            }
+    /// A step of the sweeper: 0 to go on, 1 if there is nothing more to do. `done` counts the steps that did something.
+    type Step = extern "C" fn(index: u32, done: *mut u32) -> u64;
+
+    /// Takes steps. The verifier looks at a step once, not as often as it is taken (`bpf_loop`, Linux 5.17).
+    #[inline(always)]
+    fn repeat(step: Step) -> u32 {
+        let mut done = 0_u32;
+        // SAFETY: `step` is a function of this program that takes what `bpf_loop` hands it; `done` lives through the call.
+        unsafe { bpf_loop(SWEEP_STEPS, step as *mut c_void, (&raw mut done).cast(), 0) };
+        done
+    }
+
+    extern "C" fn sweep_step<A: Outside>(_index: u32, done: *mut u32) -> u64 {
+        count_step(Moment::read().is_some_and(|moment| table::sweep::<A>(&moment)), done)
+    }
+
+    extern "C" fn wake(_index: u32, done: *mut u32) -> u64 {
+        count_step(Moment::read().is_some_and(|moment| wake_one(moment.now)), done)
+    }
+
+    #[inline(always)]
+    fn count_step(is_done: bool, done: *mut u32) -> u64 {
+        if !is_done {
+            return 1;
         }
-        SWEEP_STEPS
+        // SAFETY: the word of `repeat`, which nobody else uses meanwhile.
+        unsafe { *done += 1 };
+        0
     }
 
     #[inline(always)]
@@ -114,7 +138,7 @@ mod programs {
             Err(refusal) => {
                 log_refusal(frame, &refusal);
                 match count::refuse(frame, direction, &refusal, moment) {
-                    Fate::Dropped => match floor::tell(frame, direction, refusal) {
+                    Fate::Dropped => match floor::tell(frame, direction, refusal, moment) {
                         Some(client) => frame.redirect(client),
                         None => TCX_DROP,
                     },

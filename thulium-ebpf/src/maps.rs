@@ -11,7 +11,7 @@ use crate::{
     abi::{
         Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint, FlowEntry,
         FlowKey, FlowTable, FragmentKey, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
-        RemoteAddress, RemotePrefix, Settings, SlotName, UPLINK_SLOTS, Uplink,
+        RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings, SlotName, UPLINK_SLOTS, Uplink,
     },
     answer::reset::Reset,
     parse::Packet,
@@ -150,7 +150,11 @@ tables!(ipv6, Address6, "flows6", "sweep6", "clients6", "hellos6", "fragments6",
 #[btf_map(name = "mappings4")]
 pub static MAPPINGS: HashMap<MappingKey<Address4>, Endpoint<Address4>, 262_144, LAZY> = HashMap::new();
 
-/// External endpoint → the client endpoint that owns it.
+/// Ports that rest, in the order in which they were freed. Hints: the truth is [`PORTS`].
+#[btf_map(name = "resting4")]
+pub static RESTING: Queue<RestingPort, RESTING_PORTS> = Queue::new();
+
+/// External endpoint → the client endpoint that owns it, or owned it until it began to rest.
 #[btf_map(name = "ports4")]
 pub static PORTS: HashMap<PortKey<Address4>, PortOwner<Address4>, 262_144, LAZY> = HashMap::new();
 

@@ -16,8 +16,12 @@ pub mod tcp_flag {
     pub const SYN: u8 = 0x02;
     /// Resets a connection.
     pub const RST: u8 = 0x04;
+    /// Hands the data over at once.
+    pub const PSH: u8 = 0x08;
     /// The acknowledgement number counts.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
 }
 
 /// An IPv4 header in the making; the last step adds the payload and returns the packet.

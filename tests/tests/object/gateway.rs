@@ -77,7 +77,7 @@ impl Gateway {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false).map_max_entries("flows4", flow_entries);
-        for map in ["sweep4", "mappings4", "ports4", "clients4", "hellos4", "drops"] {
+        for map in ["sweep4", "mappings4", "ports4", "resting4", "clients4", "hellos4", "drops"] {
             loader.map_max_entries(map, 4 * CAPACITY);
         }
         let path = object();

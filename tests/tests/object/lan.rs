@@ -99,9 +99,16 @@ fn both_ends_of_the_media_ports_are_admitted() {
 #[test]
 fn only_a_syn_opens_a_tcp_session() {
     let mut gateway = Gateway::new();
-    for flags in [ACK, SYN | ACK, FIN | ACK, RST, SYN | FIN, SYN | RST] {
+    for (flags, reason) in [
+        (ACK, Reason::TcpNotSyn),
+        (SYN | ACK, Reason::TcpNotSyn),
+        (FIN | ACK, Reason::TcpNotSyn),
+        (RST, Reason::TcpRstNoSession),
+        (RST | ACK, Reason::TcpRstNoSession),
+    ] {
         eprintln!("flags {flags:#x}");
-        gateway.refuses(Hook::Lan, &web_out(flags), Refused::of_flow(Reason::TcpNotSyn, WEB));
+        gateway.refuses(Hook::Lan, &web_out(flags), Refused::of_flow(reason, WEB));
+        gateway.refuses(Hook::Guard, &web_out(flags), Refused::of_flow(reason, WEB));
     }
     gateway.admits(Hook::Lan, &web_out(SYN));
     gateway.admits(Hook::Lan, &web_out(ACK));

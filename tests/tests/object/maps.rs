@@ -49,7 +49,7 @@ pub(crate) const FLOWS: [Flow; 4] = [
 ];
 
 impl Gateway {
-    fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
+    pub(crate) fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
         self.ebpf.map_mut(name).unwrap().try_into().unwrap()
     }
 
@@ -92,6 +92,7 @@ impl Gateway {
             udp_idle: UDP_IDLE * SECOND,
             tcp_idle: TCP_IDLE * SECOND,
             per_client: 1000,
+            ports_per_client: 1000,
             session_cost: SECOND / 200,
             first_port: 40000,
             last_port: 65535,
@@ -208,26 +209,40 @@ impl Gateway {
         }
     }
 
-    /// How many sessions hold this UDP port of the uplink; none if it is free.
+    /// How many sessions hold this UDP port of the uplink; 0 if it rests, none if it is free.
     pub(crate) fn holders(&mut self, port: u16) -> Option<u64> {
         let key = PortKey { address: Address4::from(UPLINK), port: Port::new(port), protocol: 17, pad: 0 };
         let owner: Option<PortOwner<Address4>> = self.hash("ports4").get(&key, 0).ok();
         owner.map(|owner| owner.sessions)
     }
 
-    /// How many sessions a client has; none if nothing is known of it.
+    /// How many sessions a client has; none if it has none.
     pub(crate) fn sessions_of(&mut self, client: Address4) -> Option<u64> {
-        let client: Option<Client> = self.hash("clients4").get(&ClientKey { address: client }, 0).ok();
-        client.map(|client| client.sessions)
+        self.client(client).map(|client| client.sessions).filter(|sessions| *sessions > 0)
     }
 
-    /// Entries of the session table, the mappings, the ports and the clients.
+    /// What is known of a client.
+    pub(crate) fn client(&mut self, client: Address4) -> Option<Client> {
+        self.hash("clients4").get(&ClientKey { address: client }, 0).ok()
+    }
+
+    /// All clients, those included of whom only ports rest.
+    pub(crate) fn clients(&mut self) -> Vec<(ClientKey<Address4>, Client)> {
+        self.hash("clients4").iter().map(Result::unwrap).collect()
+    }
+
+    /// The owners of all ports, those that rest included.
+    pub(crate) fn owners(&mut self) -> Vec<(PortKey<Address4>, PortOwner<Address4>)> {
+        self.hash("ports4").iter().map(Result::unwrap).collect()
+    }
+
+    /// Entries of the session table, the mappings, the ports that are in use and the clients that have sessions.
     pub(crate) fn sizes(&mut self) -> [usize; 4] {
         [
             self.flows().len(),
             self.hash::<MappingKey<Address4>, Endpoint<Address4>>("mappings4").keys().count(),
-            self.hash::<PortKey<Address4>, PortOwner<Address4>>("ports4").keys().count(),
-            self.hash::<ClientKey<Address4>, Client>("clients4").keys().count(),
+            self.owners().iter().filter(|(_, owner)| owner.sessions > 0).count(),
+            self.clients().iter().filter(|(_, client)| client.sessions > 0).count(),
         ]
     }
 

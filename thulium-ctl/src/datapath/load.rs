@@ -7,6 +7,7 @@ use aya::{
     maps::MapInfo,
     programs::{Program, ProgramError},
 };
+use thulium_ebpf::abi::RESTING_PORTS;
 
 use super::{object, pins::Pins};
 use crate::{
@@ -15,13 +16,14 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 25] = [
+const MAPS: [&str; 26] = [
     "flows4",
     "flows6",
     "sweep4",
     "sweep6",
     "mappings4",
     "ports4",
+    "resting4",
     "clients4",
     "clients6",
     "hellos4",
@@ -50,7 +52,9 @@ fn entries(map: &str, capacity: u32) -> Option<u32> {
         "flows4" | "flows6" => Some(2 * capacity),
         // A key may stand there twice for a while (see `session::table::sweep`).
         "sweep4" | "sweep6" => Some(capacity + 4096),
-        "mappings4" | "ports4" | "hellos4" | "hellos6" => Some(capacity),
+        "mappings4" | "hellos4" | "hellos6" => Some(capacity),
+        // Those that rest need room beside those in use.
+        "ports4" => Some(capacity + RESTING_PORTS as u32),
         _ => None,
     }
 }

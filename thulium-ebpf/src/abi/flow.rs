@@ -185,7 +185,7 @@ pub struct PortKey<A> {
     pub pad: u8,
 }
 
-/// Who owns an external endpoint, and how many sessions hold it. At none it is free again.
+/// Who owns an external endpoint, and how many sessions hold it. At none it rests, and is free afterwards.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortOwner<A> {
@@ -193,6 +193,19 @@ pub struct PortOwner<A> {
     pub client: Endpoint<A>,
     /// Sessions that use this port.
     pub sessions: u64,
+    /// `CLOCK_MONOTONIC` of the end of the last of them, nanoseconds; 0 while there are any. Whoever changes it from a moment
+    /// to 0 alone may remove the port or give it to its client again.
+    pub freed: u64,
+}
+
+/// A port that was freed, in the order in which ports come to the end of their rest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestingPort {
+    /// [`PortOwner::freed`] at that time: another value there means that the port is in use again, or rests anew.
+    pub freed: u64,
+    /// The port.
+    pub key: PortKey<Address4>,
 }
 
 /// A governed client, by address.
@@ -203,16 +216,24 @@ pub struct ClientKey<A> {
     pub address: A,
 }
 
-/// What is known of a client with live sessions.
+/// What is known of a client with live sessions or ports.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// Live sessions.
     pub sessions: u64,
-    /// `CLOCK_MONOTONIC` of the first of its sessions, nanoseconds.
+    /// External ports that its sessions hold or held, until they have rested.
+    pub ports: u64,
+    /// `CLOCK_MONOTONIC` of its first session since it had neither sessions nor ports, nanoseconds.
     pub since: u64,
     /// `CLOCK_MONOTONIC` up to which the token bucket has been spent, nanoseconds (see `session::admit_rate`).
     pub spent_until: u64,
+    /// Packets that were refused since then as `client-sessions`.
+    pub refused_sessions: u64,
+    /// Packets that were refused since then as `client-ports`.
+    pub refused_ports: u64,
+    /// Packets that were refused since then as `client-rate`.
+    pub refused_rate: u64,
     /// Slot of the uplink it is pinned to.
     pub uplink: u32,
     /// Zero.

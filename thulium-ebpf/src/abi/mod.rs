@@ -14,7 +14,9 @@ mod table;
 mod user;
 
 pub use counter::{Counter, Direction, DropKey, Family, Verdict};
-pub use flow::{Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, Side, TcpState};
+pub use flow::{
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, RestingPort, Side, TcpState,
+};
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
 pub use net::{Address, Address4, Address6, Port};
 pub use policy::{
@@ -22,7 +24,7 @@ pub use policy::{
     RemoteAddress, RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
-pub use table::{Interface, Role, UPLINK_SLOTS, Uplink};
+pub use table::{Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink};
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
@@ -39,6 +41,7 @@ pub const LAYOUT: u32 = {
         size_of::<Endpoint<Address4>>(),
         size_of::<PortKey<Address4>>(),
         size_of::<PortOwner<Address4>>(),
+        size_of::<RestingPort>(),
         size_of::<ClientKey<Address4>>(),
         size_of::<Client>(),
         size_of::<FragmentKey<Address4>>(),

@@ -51,16 +51,16 @@ reasons! {
         "Tunnels of clients (GRE, ESP, ...) are not part of the policy.";
     Ipv6Unsupported = 9, "ipv6-unsupported", "IPv6 between the LAN and an uplink, and the policy governs no IPv6 clients",
         "Give the LAN interface an IPv6 prefix, or name one in `lan.clients`; until then clients fall back to IPv4.";
-    TcpNotSyn = 10, "tcp-not-syn", "TCP of a flow of the policy, without a session and not opening one",
+    TcpNotSyn = 10, "tcp-not-syn", "a TCP segment in the middle of a connection that has no session",
         "The connection is older than this datapath or idled too long (`sessions.tcp_idle`); the client has to reconnect.";
     PortsExhausted = 11, "ports-exhausted", "no free external port was found",
         "Too many mappings on this uplink: `thulium-ctl flows` shows who holds them.";
     SessionsFull = 12, "sessions-full", "the session table is full",
         "Raise `sessions.capacity`; established sessions go on.";
     ClientSessions = 13, "client-sessions", "the client has as many sessions as a client may have",
-        "See what this client does, or raise `sessions.per_client`.";
+        "`thulium-ctl clients` shows its share: see what this client does, or raise `sessions.per_client`.";
     ClientRate = 14, "client-rate", "the client opens sessions faster than a client may",
-        "See what this client does, or raise `sessions.new_per_client`.";
+        "`thulium-ctl clients` shows its share: see what this client does, or raise `sessions.new_per_client`.";
     PolicyChanged = 15, "policy-changed", "its session was opened under an older policy, and the present one does not allow it",
         "Expected after a flow or host was removed.";
     ForeignNat = 16, "foreign-nat", "a NAT rule of the gateway hid who sent it, or would mix it up with a client's session",
@@ -81,6 +81,12 @@ reasons! {
         "The link is congested or the fragments were sent by hand; `tcpdump -v 'ip[6:2] & 0x3fff != 0'` shows them.";
     FragmentDisorder = 24, "fragment-disorder", "a later fragment that would leave more gaps in its datagram than are kept",
         "The datagram's fragments overtake each other too much, or many of them were lost: look for packet loss before this interface.";
+    TcpRstNoSession = 25, "tcp-rst-no-session", "a TCP reset of a flow of the policy, without a session",
+        "Harmless: a client ended a connection that had ended here before.";
+    TcpFlags = 26, "tcp-flags", "a TCP segment with control bits that no connection has: none at all, SYN with FIN or RST, FIN without ACK",
+        "Port scanners send such; find out what runs on that host.";
+    ClientPorts = 27, "client-ports", "the client holds as many mapped ports as a client may hold",
+        "`thulium-ctl clients` shows its share: see what this client does, or raise `sessions.ports_per_client`.";
 }
 
 impl Reason {

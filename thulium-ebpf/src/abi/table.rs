@@ -5,6 +5,9 @@ use super::Address4;
 /// Uplinks a policy can have.
 pub const UPLINK_SLOTS: usize = 8;
 
+/// Ports that can rest at once; one that finds no room is free immediately. Room for all ports of an address by both protocols.
+pub const RESTING_PORTS: usize = 131_072;
+
 /// What an interface is to the gateway.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ plain!(
     Endpoint<Address4>,
     PortKey<Address4>,
     PortOwner<Address4>,
+    RestingPort,
     ClientKey<Address4>,
     ClientKey<Address6>,
     Client,

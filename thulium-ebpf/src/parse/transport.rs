@@ -53,7 +53,18 @@ pub(super) fn fault<F: Frame, A: Headers>(frame: &F, packet: &mut Packet<A>, ava
     if packet.source_port.number() == 0 || packet.destination_port.number() == 0 {
         return Some(Reason::Malformed);
     }
-    None
+    let is_impossible = packet.protocol == protocol::TCP && !is_possible(packet.tcp_flags);
+    if is_impossible { Some(Reason::TcpFlags) } else { None }
+}
+
+/// False for control bits that no TCP sends together (RFC 9293 §3.10.7): a SYN neither ends nor resets, and everything but a
+/// first SYN or a RST acknowledges. Scans without any bit, with FIN alone or with all bits are among them; PSH and URG
+/// change nothing.
+#[inline(always)]
+const fn is_possible(flags: u8) -> bool {
+    use tcp_flags::{ACK, FIN, RST, SYN};
+    let ends_without_ack = flags & (FIN | ACK) == FIN;
+    flags & (SYN | RST | ACK) != 0 && !ends_without_ack && !(flags & SYN != 0 && flags & (FIN | RST) != 0)
 }
 
 /// The control bits that the session's state depends on, as in [`tcp_flags`].
@@ -64,4 +75,21 @@ fn control_bits(tcp: &TcpHdr) -> u8 {
         | bit(tcp.syn(), tcp_flags::SYN)
         | bit(tcp.rst(), tcp_flags::RST)
         | bit(tcp.ack(), tcp_flags::ACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        is_possible,
+        tcp_flags::{ACK, FIN, RST, SYN},
+    };
+
+    #[test]
+    fn control_bits_that_no_tcp_sends_are_told_from_those_it_does() {
+        let sent = [SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, FIN | RST | ACK];
+        for flags in 0..=SYN | ACK | FIN | RST {
+            let flags = flags & (SYN | ACK | FIN | RST);
+            assert_eq!(is_possible(flags), sent.contains(&flags), "{flags:#04x}");
+        }
+    }
 }

@@ -55,14 +55,14 @@ pub(super) fn stop<H: Hook, A: Network>(
 /// Ends the session of a packet that was refused because of its flow's floor, and makes the packet a reset for the client. Returns
 /// the interface that leads there; none if it was refused for another reason, or cannot be made one.
 #[inline(always)]
-pub fn tell<F: Forward>(frame: &mut F, direction: Direction, refusal: Refusal) -> Option<u32> {
+pub fn tell<F: Forward>(frame: &mut F, direction: Direction, refusal: Refusal, moment: &Moment) -> Option<u32> {
     if !refusal.ends_session() {
         return None;
     }
     let side = if matches!(direction, Direction::Out) { Side::Lan } else { Side::Uplink };
     let interface = match kind(frame) {
-        Kind::Ipv4 => tell_and_end::<F, Address4>(frame, side),
-        Kind::Ipv6 => tell_and_end::<F, Address6>(frame, side),
+        Kind::Ipv4 => tell_and_end::<F, Address4>(frame, side, moment),
+        Kind::Ipv6 => tell_and_end::<F, Address6>(frame, side, moment),
         Kind::Other => 0,
     };
     if interface == 0 { None } else { Some(interface) }
@@ -70,13 +70,13 @@ pub fn tell<F: Forward>(frame: &mut F, direction: Direction, refusal: Refusal) -
 
 /// The client's interface, or 0.
 #[inline(never)]
-fn tell_and_end<F: Forward, A: Network>(frame: &mut F, side: Side) -> u32 {
+fn tell_and_end<F: Forward, A: Network>(frame: &mut F, side: Side, moment: &Moment) -> u32 {
     let Some(packet) = read_packet::<F, A>(frame) else { return 0 };
     let Some(entry) = A::flows().get_ptr_mut(packet.key(side)) else { return 0 };
     // SAFETY: `entry` is a live map value of plain words.
     let interface = unsafe { (*entry).interface };
     let told = tell_client(frame, &Watched { packet, entry, side });
-    end(&Watched { packet, entry, side });
+    end(&Watched { packet, entry, side }, moment);
     if told { interface } else { 0 }
 }
 
@@ -111,9 +111,9 @@ fn awaited<A: Network>(watched: &Watched<'_, A>, segment: &Segment) -> u32 {
 
 /// Ends the session in both directions.
 #[inline(never)]
-fn end<A: Network>(watched: &Watched<'_, A>) {
+fn end<A: Network>(watched: &Watched<'_, A>, moment: &Moment) {
     let session = watched.session();
     if let Some(entry) = A::flows().get_ptr_mut(session) {
-        table::end(&session, entry);
+        table::end(&session, entry, moment);
     }
 }

@@ -8,7 +8,11 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_prandom_u32, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release},
 };
 
-use super::{PROBES, candidate, may_keep};
+use super::{
+    PROBES, candidate, may_keep,
+    outside::UNUSED,
+    rest::{lay_down, remove, remove_if_rested, take_back},
+};
 use crate::{
     abi::{Address, Address4, Endpoint, FlowKey, MappingKey, Port, PortKey, PortOwner, Reason, Uplink},
     atomic,
@@ -16,6 +20,7 @@ use crate::{
     maps::{MAPPINGS, PORTS, UPLINKS},
     moment::Moment,
     parse::{Packet, protocol},
+    session::client,
 };
 
 /// `EEXIST`, as the map helpers return it.
@@ -60,7 +65,7 @@ pub(super) fn hold_mapping<H: Hook>(
         Ok(()) => Ok(external),
         Err(EXISTS) => {
             // Another CPU was faster: its mapping is the client's.
-            give_back(&external, packet.protocol);
+            discard(&external, packet.protocol);
             match MAPPINGS.get_ptr(key) {
                 // SAFETY: as above.
                 Some(winner) if hold(unsafe { &*winner }, packet.protocol, &client) => Ok(unsafe { *winner }),
@@ -68,7 +73,7 @@ pub(super) fn hold_mapping<H: Hook>(
             }
         }
         Err(_) => {
-            give_back(&external, packet.protocol);
+            discard(&external, packet.protocol);
             Err(Reason::SessionsFull)
         }
     }
@@ -83,7 +88,8 @@ fn hold(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Address4>
     unsafe { (*owner).client == *client && atomic::add_one_unless_none(&raw mut (*owner).sessions) }
 }
 
-/// Claims an external port: the client's own if it may be kept and is free, else one of the range.
+/// Claims an external port: the client's own if it may be kept and is free or rests since the client had it, else one of the
+/// range.
 #[inline(always)]
 fn claim<H: Hook>(
     frame: &H,
@@ -91,17 +97,23 @@ fn claim<H: Hook>(
     uplink: &Uplink,
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
-    // SAFETY: no arguments, no failure.
-    let random = unsafe { bpf_get_prandom_u32() };
+    let own = packet.source_port;
+    if may_keep(own, moment.settings) && take_own_back(frame, packet, uplink.address, moment) {
+        return Ok(Endpoint::new(uplink.address, own));
+    }
+    if !client::may_map(&packet.source, moment) {
+        return Err(Reason::ClientPorts);
+    }
     for attempt in 0..PROBES {
         let port = if attempt > 0 {
-            candidate(packet.source_port, attempt, random, moment.settings)
-        } else if may_keep(packet.source_port, moment.settings) {
-            packet.source_port
+            // SAFETY: no arguments, no failure.
+            candidate(own, unsafe { bpf_get_prandom_u32() }, moment.settings)
+        } else if may_keep(own, moment.settings) {
+            own
         } else {
             continue;
         };
-        match claim_port(frame, packet, uplink.address, port) {
+        match claim_port(frame, packet, uplink.address, port, moment) {
             Claim::Won => return Ok(Endpoint::new(uplink.address, port)),
             Claim::Taken => {}
             Claim::Full => return Err(Reason::SessionsFull),
@@ -110,22 +122,49 @@ fn claim<H: Hook>(
     Err(Reason::PortsExhausted)
 }
 
+/// Gives a client its own port again that rests. It counts in the client's share still.
 #[inline(never)]
-fn claim_port<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, port: Port) -> Claim {
+fn take_own_back<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, moment: &Moment) -> bool {
+    let key = PortKey { address, port: packet.source_port, protocol: packet.protocol, pad: 0 };
+    if !take_back(&key, &Endpoint::new(packet.source, packet.source_port)) {
+        return false;
+    }
+    if !host_owns_port(frame, packet, &key) {
+        return true;
+    }
+    if let Some(owner) = take_last(&key) {
+        lay_down(&key, owner, moment.now);
+    }
+    false
+}
+
+#[inline(never)]
+fn claim_port<H: Hook>(frame: &H, packet: &Packet<Address4>, address: Address4, port: Port, moment: &Moment) -> Claim {
     let key = PortKey { address, port, protocol: packet.protocol, pad: 0 };
-    let owner = PortOwner { client: Endpoint::new(packet.source, packet.source_port), sessions: 1 };
-    match PORTS.insert(key, owner, u64::from(BPF_NOEXIST)) {
+    let owner = PortOwner { client: Endpoint::new(packet.source, packet.source_port), sessions: 1, freed: 0 };
+    let inserted = match PORTS.insert(key, owner, u64::from(BPF_NOEXIST)) {
+        Err(EXISTS) if remove_if_rested(&key, moment.now) => PORTS.insert(key, owner, u64::from(BPF_NOEXIST)),
+        other => other,
+    };
+    match inserted {
         Ok(()) => {}
         Err(EXISTS) => return Claim::Taken,
         Err(_) => return Claim::Full,
     }
     // Asked after the claim: for an instant a port of the host may be claimed, but it is never used.
-    let remote = Endpoint::new(packet.destination, packet.destination_port);
-    if host_owns(frame, packet.protocol, remote, Endpoint::new(address, port)) {
+    if host_owns_port(frame, packet, &key) {
         let _ = PORTS.remove(key);
         return Claim::Taken;
     }
+    client::add_port(&packet.source);
     Claim::Won
+}
+
+/// True if a socket of the gateway itself receives what the packet's destination sends to this port.
+#[inline(always)]
+fn host_owns_port<H: Hook>(frame: &H, packet: &Packet<Address4>, key: &PortKey<Address4>) -> bool {
+    let remote = Endpoint::new(packet.destination, packet.destination_port);
+    host_owns(frame, key.protocol, remote, Endpoint::new(key.address, key.port))
 }
 
 /// True if a socket of the gateway itself receives what `remote` sends to `local`.
@@ -165,10 +204,9 @@ pub(super) fn host_owns<H: Hook>(
 
 /// Gives back what a session held of its mapping; the last session's end frees port and mapping.
 #[inline(never)]
-pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8) {
-    if !give_back(held, key.protocol) {
-        return;
-    }
+pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8, now: u64) {
+    let port = PortKey { address: held.address, port: held.port, protocol: key.protocol, pad: 0 };
+    let Some(owner) = take_last(&port) else { return };
     let client = Endpoint::new(key.source, key.source_port);
     let mapping = MappingKey { client, epoch, protocol: key.protocol, uplink, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(mapping) {
@@ -177,14 +215,28 @@ pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch:
             let _ = MAPPINGS.remove(mapping);
         }
     }
+    // The port comes last: until then nobody can have it, and no new mapping can lead to it.
+    if now == UNUSED {
+        remove(&port, owner);
+    } else {
+        lay_down(&port, owner, now);
+    }
 }
 
-/// Takes one session off an external endpoint. True if that was the last one, and the port is free.
+/// Gives back a claim that no session has used.
 #[inline(always)]
-fn give_back(external: &Endpoint<Address4>, protocol: u8) -> bool {
+fn discard(external: &Endpoint<Address4>, protocol: u8) {
     let key = PortKey { address: external.address, port: external.port, protocol, pad: 0 };
-    let Some(owner) = PORTS.get_ptr_mut(key) else { return false };
+    if let Some(owner) = take_last(&key) {
+        remove(&key, owner);
+    }
+}
+
+/// Takes one session off an external endpoint. If that was the last one, the entry is the caller's to remove or to lay down.
+#[inline(always)]
+fn take_last(key: &PortKey<Address4>) -> Option<*mut PortOwner<Address4>> {
+    let owner = PORTS.get_ptr_mut(key)?;
     // SAFETY: a live map value.
     let before = unsafe { atomic::take_one(&raw mut (*owner).sessions) };
-    before == 1 && PORTS.remove(key).is_ok()
+    if before == 1 { Some(owner) } else { None }
 }

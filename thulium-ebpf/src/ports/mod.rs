@@ -6,18 +6,32 @@ mod claim;
 mod foreign;
 #[cfg(target_arch = "bpf")]
 mod outside;
+#[cfg(target_arch = "bpf")]
+mod rest;
 
 #[cfg(target_arch = "bpf")]
 pub use claim::EXISTS;
 #[cfg(target_arch = "bpf")]
 pub use foreign::expect_reply;
 #[cfg(target_arch = "bpf")]
-pub use outside::Outside;
+pub use outside::{Outside, UNUSED};
+#[cfg(target_arch = "bpf")]
+pub use rest::wake_one;
 
 use crate::abi::{Port, Settings};
 
 /// Ports that are tried before a session is refused: the client's own, then 31 of the range.
 pub const PROBES: u32 = 32;
+
+/// How long a port that was freed rests before another endpoint may have it, nanoseconds (RFC 6888 REQ-8). What comes late for
+/// its last owner must not reach another client.
+pub const REST: u64 = 120_000_000_000;
+
+/// True if a port that was freed at `freed` has rested (both nanoseconds of `CLOCK_MONOTONIC`).
+#[inline(always)]
+pub const fn has_rested(freed: u64, now: u64) -> bool {
+    now.saturating_sub(freed) >= REST
+}
 
 /// True if a client's port may be kept outside: it is in the reserved range, or the host never picks it by itself.
 /// Well-known ports are not kept (RFC 4787 REQ-3a keeps the range; no client of an office needs a source port below 1024).
@@ -29,15 +43,15 @@ pub const fn may_keep(port: Port, settings: &Settings) -> bool {
     reserved || (number >= 1024 && !ephemeral)
 }
 
-/// The port to try at `attempt` (1 and up): from a random start through the reserved range, keeping the parity of the
-/// client's port (RFC 4787 REQ-4: RTP even, RTCP odd).
+/// A random port of the reserved range with the parity of the client's port (RFC 4787 REQ-4: RTP even, RTCP odd). Each try
+/// draws anew: a client that holds a row of neighbouring ports is hardly in the others' way.
 #[inline(always)]
-pub const fn candidate(client: Port, attempt: u32, random: u32, settings: &Settings) -> Port {
+pub const fn candidate(client: Port, random: u32, settings: &Settings) -> Port {
     let pairs = (settings.last_port as u32 + 1 - settings.first_port as u32) / 2;
     if pairs == 0 {
         return Port::new(settings.first_port);
     }
-    let pair = (random % pairs + attempt) % pairs;
+    let pair = random % pairs;
     let even = (settings.first_port as u32 + 1) & !1;
     let number = even + 2 * pair + (client.number() as u32 & 1);
     let last = settings.last_port as u32;
@@ -67,20 +81,28 @@ mod tests {
     proptest! {
         #[test]
         fn a_candidate_is_in_the_range_and_keeps_parity(
-            client in 1u16.., attempt in 1u32..PROBES, random in any::<u32>(), first in 20000u16..40000, size in 64u16..20000
+            client in 1u16.., random in any::<u32>(), first in 20000u16..40000, size in 64u16..20000
         ) {
             let settings = settings(first, first + size);
-            let port = candidate(Port::new(client), attempt, random, &settings).number();
+            let port = candidate(Port::new(client), random, &settings).number();
             prop_assert!((settings.first_port..=settings.last_port).contains(&port));
             prop_assert_eq!(port & 1, client & 1);
         }
+    }
 
-        #[test]
-        fn probes_are_distinct(client in 1u16.., random in any::<u32>()) {
-            let settings = settings(40000, 65535);
-            let ports: std::collections::HashSet<_> =
-                (1..PROBES).map(|attempt| candidate(Port::new(client), attempt, random, &settings)).collect();
-            prop_assert_eq!(ports.len() as u32, PROBES - 1);
-        }
+    #[test]
+    fn every_port_of_the_range_can_be_drawn() {
+        let settings = settings(40000, 40015);
+        let drawn: std::collections::BTreeSet<_> = (0..64)
+            .map(|random| candidate(Port::new(5060 + (random & 1) as u16), random >> 1, &settings).number())
+            .collect();
+        assert!(drawn.into_iter().eq(40000..=40015));
+    }
+
+    #[test]
+    fn a_port_rests_for_two_minutes() {
+        assert!(!has_rested(1000, 1000 + REST - 1));
+        assert!(has_rested(1000, 1000 + REST));
+        assert!(!has_rested(1000, 0), "freed by another CPU meanwhile");
     }
 }

@@ -1,6 +1,6 @@
 //! What the world sees of a client: a port of the uplink's address, or, where nothing is translated, the client itself.
 
-use super::{claim, foreign};
+use super::{claim, foreign, rest};
 use crate::{
     abi::{Address4, Address6, Endpoint, FlowKey, Reason, Uplink},
     frame::Hook,
@@ -8,6 +8,9 @@ use crate::{
     moment::Moment,
     parse::{Headers, Packet},
 };
+
+/// In place of the moment at which a port is freed: it was never used, so it need not rest.
+pub const UNUSED: u64 = 0;
 
 /// An address family, and how its clients appear outside.
 pub trait Outside: Tables + Headers {
@@ -17,8 +20,8 @@ pub trait Outside: Tables + Headers {
     /// The external endpoint of the packet's client endpoint, held for one more session.
     fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, slot: u8, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
 
-    /// Gives back what a session held, given its LAN-side key.
-    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8);
+    /// Gives back what a session held, given its LAN-side key, at `now` (`CLOCK_MONOTONIC`, nanoseconds, or [`UNUSED`]).
+    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64);
 
     /// The client's endpoint that owns a packet's destination, if anybody can.
     fn client_at(packet: &Packet<Self>) -> Option<Endpoint<Self>>;
@@ -42,8 +45,8 @@ impl Outside for Address4 {
     }
 
     #[inline(always)]
-    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8) {
-        claim::release(key, held, epoch, uplink);
+    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64) {
+        claim::release(key, held, epoch, uplink, now);
     }
 
     #[inline(always)]
@@ -58,7 +61,7 @@ impl Outside for Address4 {
 
     #[inline(always)]
     fn is_claimed<H: Hook>(frame: &H, packet: &Packet<Self>, moment: &Moment) -> bool {
-        PORTS.get_ptr(packet.destination_port_key()).is_some() && !foreign::is_kernels(frame, packet, moment)
+        rest::is_taken(&packet.destination_port_key(), moment.now) && !foreign::is_kernels(frame, packet, moment)
     }
 
     #[inline(always)]
@@ -79,7 +82,7 @@ impl Outside for Address6 {
     }
 
     #[inline(always)]
-    fn release(_: &FlowKey<Self>, _: &Endpoint<Self>, _: u32, _: u8) {}
+    fn release(_: &FlowKey<Self>, _: &Endpoint<Self>, _: u32, _: u8, _: u64) {}
 
     #[inline(always)]
     fn client_at(packet: &Packet<Self>) -> Option<Endpoint<Self>> {

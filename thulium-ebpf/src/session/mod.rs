@@ -1,6 +1,8 @@
 //! Sessions: how long they live, what TCP does to them, how fast a client may open them.
 
 #[cfg(target_arch = "bpf")]
+pub mod client;
+#[cfg(target_arch = "bpf")]
 pub mod hello;
 #[cfg(target_arch = "bpf")]
 mod open;

@@ -3,18 +3,17 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
-    admit_rate,
-    table::{end, is_live, leave_client, sweep},
+    client,
+    table::{end, is_live, sweep},
 };
 use crate::{
-    abi::{Client, ClientKey, Endpoint, FlowEntry, Reason, Side, TcpState},
-    atomic,
+    abi::{Endpoint, FlowEntry, Reason, Side, TcpState},
     frame::Hook,
     judge::Admission,
     maps::UPLINKS,
     moment::Moment,
-    parse::{Packet, protocol},
-    ports::{EXISTS, Outside},
+    parse::{Packet, protocol, tcp_flags},
+    ports::{EXISTS, Outside, UNUSED, wake_one},
 };
 
 /// The uplink of new sessions. There is one.
@@ -30,24 +29,25 @@ pub fn open<H: Hook, A: Outside>(
     moment: &Moment,
 ) -> Result<(), Reason> {
     if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
-        return Err(Reason::TcpNotSyn);
+        let is_reset = packet.tcp_flags & tcp_flags::RST != 0;
+        return Err(if is_reset { Reason::TcpRstNoSession } else { Reason::TcpNotSyn });
     }
     if !make_room(packet, moment) {
         return Ok(());
     }
-    join_client(&packet.source, moment)?;
+    client::join(&packet.source, UPLINK, moment)?;
     let external = match A::hold(frame, packet, UPLINK, moment) {
         Ok(external) => external,
         Err(reason) => {
-            leave_client(&ClientKey { address: packet.source });
+            client::leave(&packet.source);
             return Err(reason);
         }
     };
     let inserted = insert(packet, &external, admission, lan, moment);
     if inserted != Inserted::Both {
         let epoch = UPLINKS.get(u32::from(UPLINK)).map_or(0, A::epoch);
-        A::release(&packet.key(Side::Lan), &external, epoch, UPLINK);
-        leave_client(&ClientKey { address: packet.source });
+        A::release(&packet.key(Side::Lan), &external, epoch, UPLINK, UNUSED);
+        client::leave(&packet.source);
     }
     match inserted {
         // The winner's session serves this packet, too.
@@ -67,7 +67,7 @@ enum Inserted {
     Full,
 }
 
-/// Ends a stale session that has the packet's key, and looks at two more. False if another CPU has opened the packet's
+/// Ends a stale session that has the packet's key, and looks at two more, and at two resting ports. False if another CPU has opened the packet's
 /// session meanwhile: it serves this packet, too.
 #[inline(never)]
 fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
@@ -76,10 +76,12 @@ fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
         if is_live(&key, entry, moment) {
             return false;
         }
-        end(&key, entry);
+        end(&key, entry, moment);
     }
-    sweep::<A>(moment);
-    sweep::<A>(moment);
+    for _ in 0..2 {
+        sweep::<A>(moment);
+        wake_one(moment.now);
+    }
     true
 }
 
@@ -130,29 +132,4 @@ fn insert<A: Outside>(
     let _ = A::flows().remove(pair);
     let _ = A::flows().remove(key);
     Inserted::Full
-}
-
-/// Takes a session out of the client's share and rate.
-#[inline(never)]
-fn join_client<A: Outside>(address: &A, moment: &Moment) -> Result<(), Reason> {
-    let key = ClientKey { address: *address };
-    let client = match A::clients().get_ptr_mut(key) {
-        Some(client) => client,
-        None => {
-            let new = Client { since: moment.now, uplink: u32::from(UPLINK), ..Client::default() };
-            // Another CPU may be faster; its entry is as good.
-            let _ = A::clients().insert(key, new, u64::from(BPF_NOEXIST));
-            A::clients().get_ptr_mut(key).ok_or(Reason::SessionsFull)?
-        }
-    };
-    // SAFETY: a live map value; its counter is shared, hence atomic, the others are words.
-    unsafe {
-        if (*client).sessions >= moment.settings.per_client {
-            return Err(Reason::ClientSessions);
-        }
-        (*client).spent_until =
-            admit_rate(&*client, moment.now, moment.settings.session_cost).ok_or(Reason::ClientRate)?;
-        atomic::add(&raw mut (*client).sessions, 1);
-    }
-    Ok(())
 }

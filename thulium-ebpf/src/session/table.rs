@@ -1,10 +1,10 @@
 //! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
 
-use super::{is_stale, lifetime, tcp};
+use super::{client, is_stale, lifetime, tcp};
 use crate::{
-    abi::{ClientKey, Endpoint, FlowEntry, FlowKey, Side, TcpState},
+    abi::{Endpoint, FlowEntry, FlowKey, Side, TcpState},
     atomic,
-    maps::{Tables, UPLINKS},
+    maps::UPLINKS,
     moment::Moment,
     parse::{Packet, protocol},
     ports::Outside,
@@ -127,7 +127,7 @@ fn step_tcp<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, flags: u8) {
 /// Ends a session, given its LAN-side key and entry. Only one CPU can remove the entry, and that one gives back what the
 /// session held.
 #[inline(never)]
-pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) {
+pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) {
     // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
     let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
     // SAFETY: as above.
@@ -139,19 +139,8 @@ pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) {
     if is_watched {
         let _ = A::hellos().remove(key);
     }
-    A::release(key, &external, epoch, uplink);
-    leave_client(&ClientKey { address: key.source });
-}
-
-/// Takes a session off the client's share.
-#[inline(always)]
-pub fn leave_client<A: Tables>(key: &ClientKey<A>) {
-    let Some(client) = A::clients().get_ptr_mut(key) else { return };
-    // SAFETY: `client` is a live map value.
-    let before = unsafe { atomic::take_one(&raw mut (*client).sessions) };
-    if before <= 1 {
-        let _ = A::clients().remove(key);
-    }
+    A::release(key, &external, epoch, uplink, moment.now);
+    client::leave(&key.source);
 }
 
 /// Looks at the next session in turn, and ends it if it is stale. False when there is none.
@@ -166,6 +155,6 @@ pub fn sweep<A: Outside>(moment: &Moment) -> bool {
         let _ = A::sweep().push(key, 0);
         return true;
     }
-    end(&key, entry);
+    end(&key, entry, moment);
     true
 }

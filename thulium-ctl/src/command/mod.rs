@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod check;
+mod clients;
 mod daemon;
 mod down;
 mod drops;
@@ -59,6 +60,8 @@ enum Command {
     Drops,
     /// Live sessions
     Flows(flows::Arguments),
+    /// Clients with their shares of sessions, ports and new sessions a second
+    Clients,
     /// The policy's hosts with their names and addresses
     Hosts,
     /// Take an instance off the gateway: detach, remove pins, put back what was set
@@ -90,6 +93,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(options, tables_if_any(options)?.as_ref()),
         Command::Drops => drops::run(options, &tables(options)?),
         Command::Flows(arguments) => flows::run(options, arguments, &tables(options)?),
+        Command::Clients => clients::run(options, &tables(options)?),
         Command::Hosts => hosts::run(options),
         Command::Down => down::run(options),
     }

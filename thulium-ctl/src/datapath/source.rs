@@ -1,10 +1,13 @@
 //! The maps as the reading commands see them.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use aya::maps::MapError;
 use thulium_ebpf::abi::{
-    Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName, UPLINK_SLOTS, Uplink,
+    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName, UPLINK_SLOTS, Uplink,
 };
 
 use super::{attach, tables::Tables};
@@ -59,6 +62,14 @@ impl Source for Tables {
         let ipv4 = self.flows4.keys().filter_map(present).count();
         let ipv6 = self.flows6.keys().filter_map(present).count();
         Ok(ByFamily { ipv4: ipv4.div_ceil(2) as u64, ipv6: ipv6.div_ceil(2) as u64 })
+    }
+
+    fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>> {
+        let ipv4 = self.shares4.iter().filter_map(present);
+        let ipv4 = ipv4.map(|entry| entry.map(|(key, client)| (Ipv4Addr::from(key.address).into(), client)));
+        let ipv6 = self.shares6.iter().filter_map(present);
+        let ipv6 = ipv6.map(|entry| entry.map(|(key, client)| (Ipv6Addr::from(key.address).into(), client)));
+        Ok(ipv4.chain(ipv6).collect::<Result<_, _>>()?)
     }
 
     fn capacity(&self) -> anyhow::Result<u64> {

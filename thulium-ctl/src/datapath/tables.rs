@@ -3,8 +3,8 @@
 use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
-    Address4, Address6, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface, PortPrefix,
-    RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
+    Address4, Address6, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface,
+    PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
 };
 
 use super::pins::Pins;
@@ -14,6 +14,8 @@ pub struct Tables {
     pub(super) pins: Pins,
     pub(super) flows4: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
     pub(super) flows6: HashMap<MapData, FlowKey<Address6>, FlowEntry<Address6>>,
+    pub(super) shares4: HashMap<MapData, ClientKey<Address4>, Client>,
+    pub(super) shares6: HashMap<MapData, ClientKey<Address6>, Client>,
     pub(super) uplinks: Array<MapData, Uplink>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) generation: Array<MapData, u32>,
@@ -49,6 +51,8 @@ impl Tables {
             pins: pins.clone(),
             flows4: Map::HashMap(flows).try_into()?,
             flows6: Map::HashMap(pin("flows6")?).try_into()?,
+            shares4: Map::HashMap(pin("clients4")?).try_into()?,
+            shares6: Map::HashMap(pin("clients6")?).try_into()?,
             uplinks: Map::Array(pin("uplinks")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,

@@ -3,6 +3,7 @@
 //! A report is `Serialize` (the JSON, with a `version`) and `Display` (the text). [`Source`] is where the data of an attached
 //! datapath comes from; the daemon's own part comes over its socket (see [`crate::control`]).
 
+pub mod clients;
 pub mod drops;
 pub mod flows;
 pub mod hosts;

@@ -1,9 +1,12 @@
 //! Where the data of an attached datapath comes from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use serde::Serialize;
-use thulium_ebpf::abi::{Counter, DropKey, Interface, Settings, SlotName, Uplink};
+use thulium_ebpf::abi::{Client, Counter, DropKey, Interface, Settings, SlotName, Uplink};
 
 use super::{
     flows::Halves,
@@ -36,6 +39,8 @@ pub trait Source {
         let Halves { ipv4, ipv6 } = self.flows()?;
         Ok(ByFamily { ipv4: ipv4.len().div_ceil(2) as u64, ipv6: ipv6.len().div_ceil(2) as u64 })
     }
+    /// The clients with sessions or ports, of both families, in any order.
+    fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>>;
     /// Sessions that the flow table of each family has room for.
     fn capacity(&self) -> anyhow::Result<u64>;
     /// The interfaces that are or were attached, by index.

@@ -52,6 +52,13 @@ pub const fn admit_rate(client: &Client, now: u64, cost: u64) -> Option<u64> {
     if after > now { None } else { Some(after) }
 }
 
+/// Sessions that a client's token bucket has room for at once; `cost` is that of one, nanoseconds.
+pub const fn burst_left(client: &Client, now: u64, cost: u64) -> u64 {
+    let most = BURST * SECOND;
+    let left = now.saturating_sub(client.spent_until);
+    (if left < most { left } else { most }) / if cost == 0 { 1 } else { cost }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +100,7 @@ mod tests {
     fn a_client_may_burst_and_then_gets_its_rate() {
         let mut client = Client::default();
         let start = 100 * SECOND;
+        assert_eq!(burst_left(&client, start, SETTINGS.session_cost), 200 * BURST);
         let mut admitted = 0;
         while let Some(spent) = admit_rate(&client, start, SETTINGS.session_cost) {
             client.spent_until = spent;
@@ -103,6 +111,7 @@ mod tests {
         while let Some(spent) = admit_rate(&client, start + SECOND, SETTINGS.session_cost) {
             client.spent_until = spent;
             later += 1;
+            assert_eq!(burst_left(&client, start + SECOND, SETTINGS.session_cost), 200 - later);
         }
         assert_eq!(later, 200);
     }

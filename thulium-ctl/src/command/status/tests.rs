@@ -1,7 +1,7 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use thulium_ebpf::abi::{
-    Address4, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
+    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
 };
 
 use super::*;
@@ -39,6 +39,9 @@ impl Source for Gateway {
     }
     fn flows(&self) -> anyhow::Result<Halves> {
         Ok(Halves::default())
+    }
+    fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>> {
+        Ok(Vec::new())
     }
     fn capacity(&self) -> anyhow::Result<u64> {
         Ok(1024)

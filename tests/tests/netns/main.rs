@@ -15,6 +15,7 @@ mod links;
 mod names;
 mod offloads;
 mod refusals;
+mod shares;
 mod startup;
 mod survival;
 mod tls;

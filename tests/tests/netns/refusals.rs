@@ -29,8 +29,9 @@ fn from_clients() -> Vec<Case> {
         ("a flow's port by the other protocol", thulium.udp(4000, 443, b"x"), "no-flow out wan0"),
         ("ICMP", thulium.raw(1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]), "no-flow out wan0"),
         ("TCP without SYN", thulium.tcp(4001, 443, tcp_flag::ACK), "tcp-not-syn out lan0"),
-        ("a reset without a session", thulium.tcp(4001, 443, tcp_flag::RST), "tcp-not-syn out lan0"),
-        ("SYN with FIN", thulium.tcp(4001, 443, tcp_flag::SYN | tcp_flag::FIN), "tcp-not-syn out lan0"),
+        ("a reset without a session", thulium.tcp(4001, 443, tcp_flag::RST), "tcp-rst-no-session out lan0"),
+        ("SYN with FIN", thulium.tcp(4001, 443, tcp_flag::SYN | tcp_flag::FIN), "tcp-flags out wan0"),
+        ("no control bit", thulium.tcp(4001, 443, 0), "tcp-flags out wan0"),
         ("a source of nowhere in the LAN", spoofed.udp(4000, 16_000, b"x"), "spoofed-source out lan0"),
         ("IP options", thulium.clone().options(&NO_OPTIONS).udp(4000, 16_000, b"x"), "ip-options out wan0"),
         (

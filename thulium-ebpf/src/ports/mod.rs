@@ -5,6 +5,8 @@ mod claim;
 #[cfg(target_arch = "bpf")]
 mod foreign;
 #[cfg(target_arch = "bpf")]
+mod mapping;
+#[cfg(target_arch = "bpf")]
 mod outside;
 #[cfg(target_arch = "bpf")]
 mod rest;

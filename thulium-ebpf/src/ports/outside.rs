@@ -1,6 +1,6 @@
 //! What the world sees of a client: a port of the uplink's address, or, where nothing is translated, the client itself.
 
-use super::{claim, foreign, rest};
+use super::{foreign, mapping, rest};
 use crate::{
     abi::{Address4, Address6, Endpoint, FlowKey, Reason, Uplink},
     frame::Hook,
@@ -41,12 +41,12 @@ impl Outside for Address4 {
 
     #[inline(always)]
     fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, slot: u8, moment: &Moment) -> Result<Endpoint<Self>, Reason> {
-        claim::hold_mapping(frame, packet, slot, moment)
+        mapping::hold(frame, packet, slot, moment)
     }
 
     #[inline(always)]
     fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64) {
-        claim::release(key, held, epoch, uplink, now);
+        mapping::release(key, held, epoch, uplink, now);
     }
 
     #[inline(always)]

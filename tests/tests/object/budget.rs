@@ -9,9 +9,10 @@ const BUDGET: u32 = 200_000;
 
 #[test]
 fn every_program_is_far_from_the_verifiers_limit() {
-    let gateway = Gateway::new();
+    let mut gateway = Gateway::new();
+    gateway.load_all();
     let mut names = Vec::new();
-    for (name, program) in gateway.ebpf.programs() {
+    for (name, program) in gateway.object().programs() {
         let info: ProgramInfo = program.info().unwrap();
         let looked_at = info.verified_instruction_count().expect("kernels since 5.16 tell");
         println!("{name}: {looked_at} instructions");

@@ -1,6 +1,10 @@
 //! The object, loaded with a small policy; packets go in at a hook, and what became of them comes out.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::PathBuf,
+    sync::{RwLock, RwLockReadGuard},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -61,7 +65,8 @@ pub(crate) struct Ran {
 
 /// The object in the kernel, in a namespace of its own, with the policy of [`crate::maps`].
 pub(crate) struct Gateway {
-    pub(crate) ebpf: Ebpf,
+    /// Programs are loaded when they are first used: the verifier takes its time for each.
+    ebpf: RwLock<Ebpf>,
     pub(crate) lan: u32,
     pub(crate) wan: u32,
 }
@@ -81,20 +86,40 @@ impl Gateway {
             loader.map_max_entries(map, 4 * CAPACITY);
         }
         let path = object();
-        let mut ebpf = loader.load_file(&path).unwrap_or_else(|error| {
+        let ebpf = loader.load_file(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo xtask build` makes the object", path.display());
         });
-        for (name, program) in ebpf.programs_mut() {
-            match program {
-                Program::SchedClassifier(program) => program.load(),
-                Program::Xdp(program) => program.load(),
-                _ => panic!("{name} is neither a TC nor an XDP program"),
-            }
-            .unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
-        }
-        let mut gateway = Self { ebpf, lan: interfaces.lan, wan: interfaces.wan };
+        let mut gateway = Self { ebpf: RwLock::new(ebpf), lan: interfaces.lan, wan: interfaces.wan };
         gateway.fill();
         gateway
+    }
+
+    /// The object, to look at its maps and programs.
+    pub(crate) fn object(&mut self) -> &mut Ebpf {
+        self.ebpf.get_mut().unwrap()
+    }
+
+    /// Loads every program.
+    pub(crate) fn load_all(&mut self) {
+        for (name, program) in self.object().programs_mut() {
+            load(name, program);
+        }
+    }
+
+    /// The object with this program loaded. Threads that run programs do so beside each other.
+    fn with_loaded(&self, name: &str) -> RwLockReadGuard<'_, Ebpf> {
+        let object = self.ebpf.read().unwrap();
+        if object.program(name).unwrap().fd().is_ok() {
+            return object;
+        }
+        drop(object);
+        let mut object = self.ebpf.write().unwrap();
+        let program = object.program_mut(name).unwrap();
+        if program.fd().is_err() {
+            load(name, program);
+        }
+        drop(object);
+        self.ebpf.read().unwrap()
     }
 
     /// Hands an IP packet to a hook.
@@ -128,7 +153,8 @@ impl Gateway {
             Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };
-        let program: &SchedClassifier = self.ebpf.program(program).unwrap().try_into().unwrap();
+        let object = self.with_loaded(program);
+        let program: &SchedClassifier = object.program(program).unwrap().try_into().unwrap();
         // Words of `struct __sk_buff` that the kernel takes over: mark, ingress_ifindex, ifindex, gso_segs.
         let mut context = [0_u32; 48];
         (context[2], context[9], context[10], context[41]) = (mark, from, interface, segments);
@@ -154,7 +180,8 @@ impl Gateway {
     }
 
     fn send_xdp(&self, program: &str, interface: u32, frame: &[u8]) -> Ran {
-        let program: &Xdp = self.ebpf.program(program).unwrap().try_into().unwrap();
+        let object = self.with_loaded(program);
+        let program: &Xdp = object.program(program).unwrap().try_into().unwrap();
         // Words of `struct xdp_md` that the kernel takes over: data_end, ingress_ifindex.
         let context = [0, frame.len() as u32, 0, interface, 0, 0];
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
@@ -205,10 +232,21 @@ impl Gateway {
 
     /// Runs the sweeper once and returns how many sessions it looked at.
     pub(crate) fn sweep(&self) -> u32 {
-        let program: &SchedClassifier = self.ebpf.program("sweep").unwrap().try_into().unwrap();
+        let object = self.with_loaded("sweep");
+        let program: &SchedClassifier = object.program("sweep").unwrap().try_into().unwrap();
         let options = TestRunOptions { data_in: Some(&[0; 14]), ..TestRunOptions::default() };
         program.test_run(options).unwrap().return_value
     }
+}
+
+/// Puts a program into the kernel.
+fn load(name: &str, program: &mut Program) {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
+        _ => panic!("{name} is neither a TC nor an XDP program"),
+    }
+    .unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
 }
 
 /// A frame's payload. No hook has anything to change in the link header: the kernel writes a new one.

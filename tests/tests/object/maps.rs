@@ -50,15 +50,15 @@ pub(crate) const FLOWS: [Flow; 4] = [
 
 impl Gateway {
     pub(crate) fn hash<K: Pod, V: Pod>(&mut self, name: &str) -> HashMap<&mut MapData, K, V> {
-        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+        self.object().map_mut(name).unwrap().try_into().unwrap()
     }
 
     fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
-        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+        self.object().map_mut(name).unwrap().try_into().unwrap()
     }
 
     fn trie<K: Pod, V: Pod>(&mut self, name: &str) -> LpmTrie<&mut MapData, K, V> {
-        self.ebpf.map_mut(name).unwrap().try_into().unwrap()
+        self.object().map_mut(name).unwrap().try_into().unwrap()
     }
 
     /// Fills in interfaces, uplink, names and the first generation.
@@ -251,7 +251,7 @@ impl Gateway {
         for (key, _) in self.flows() {
             self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
         }
-        let mut queue: Queue<_, FlowKey<Address4>> = self.ebpf.map_mut("sweep4").unwrap().try_into().unwrap();
+        let mut queue: Queue<_, FlowKey<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
         while queue.pop(0).is_ok() {}
         self.clear::<MappingKey<Address4>, Endpoint<Address4>>("mappings4");
         self.clear::<PortKey<Address4>, PortOwner<Address4>>("ports4");

@@ -56,7 +56,7 @@ impl Gateway {
     /// Everything counted since the last call.
     pub(crate) fn take_refused(&mut self) -> Vec<Row> {
         let (lan, wan) = (self.lan, self.wan);
-        let mut drops: PerCpuHashMap<_, DropKey, Counter> = self.ebpf.map_mut("drops").unwrap().try_into().unwrap();
+        let mut drops: PerCpuHashMap<_, DropKey, Counter> = self.object().map_mut("drops").unwrap().try_into().unwrap();
         let counted: Vec<_> = drops.iter().map(Result::unwrap).collect();
         let row = |key: DropKey, packets, bytes| Row {
             refused: Refused {

@@ -26,7 +26,7 @@ impl Gateway {
             self.hash("ports4").insert(key, owner, 0).unwrap();
         }
         let resting = self.resting();
-        let mut queue: Queue<_, RestingPort> = self.ebpf.map_mut("resting4").unwrap().try_into().unwrap();
+        let mut queue: Queue<_, RestingPort> = self.object().map_mut("resting4").unwrap().try_into().unwrap();
         for port in resting {
             queue.push(RestingPort { freed, ..port }, 0).unwrap();
         }
@@ -34,7 +34,7 @@ impl Gateway {
 
     /// Takes everything out of the queue of resting ports.
     fn resting(&mut self) -> Vec<RestingPort> {
-        let mut queue: Queue<_, RestingPort> = self.ebpf.map_mut("resting4").unwrap().try_into().unwrap();
+        let mut queue: Queue<_, RestingPort> = self.object().map_mut("resting4").unwrap().try_into().unwrap();
         std::iter::from_fn(|| queue.pop(0).ok()).collect()
     }
 
@@ -158,7 +158,7 @@ fn a_port_that_was_never_used_need_not_rest() {
 #[test]
 fn more_than_can_rest_are_free_at_once() {
     let mut gateway = Gateway::new();
-    let mut queue: Queue<_, RestingPort> = gateway.ebpf.map_mut("resting4").unwrap().try_into().unwrap();
+    let mut queue: Queue<_, RestingPort> = gateway.object().map_mut("resting4").unwrap().try_into().unwrap();
     let (mut room, first) = (0, gateway_port(60000));
     while queue.push(RestingPort { freed: now(), key: first }, 0).is_ok() {
         room += 1;

@@ -9,7 +9,7 @@ mod wait;
 
 use std::{
     fs,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -43,6 +43,16 @@ pub const THULIUM: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub const STUN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 /// A server that no policy names.
 pub const UNRELATED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 99);
+/// The first client's IPv6 address, in a lab with [`Lab::enable_ipv6`].
+pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0x10);
+/// The gateway's IPv6 address in the LAN.
+pub const LAN_GATEWAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 1);
+/// The internet's end of the uplink in IPv6.
+pub const NEXT_HOP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x51, 0, 0, 0, 0, 0x254);
+/// The IPv6 address of the server of the policy's host `thulium`; see [`POLICY6`].
+pub const THULIUM6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0x10);
+/// The IPv6 address of a server that no policy names.
+pub const UNRELATED6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0x99);
 /// Hardware address of the gateway's `lan0`.
 pub const LAN_MAC: [u8; 6] = [2, 0, 0, 0, 0x20, 1];
 /// Hardware address of the gateway's `wan0`.
@@ -56,6 +66,17 @@ lan: { interfaces: [lan0] }
 uplinks: [{ name: isp, interface: wan0 }]
 hosts:
   thulium: { names: [], addresses: [203.0.113.10] }
+  stun: { names: [], addresses: [203.0.113.20] }
+";
+
+/// [`POLICY`] with the servers' IPv6 addresses.
+pub const POLICY6: &str = "\
+version: 1
+system: acme
+lan: { interfaces: [lan0] }
+uplinks: [{ name: isp, interface: wan0 }]
+hosts:
+  thulium: { names: [], addresses: [203.0.113.10, '2001:db8:7::10'] }
   stun: { names: [], addresses: [203.0.113.20] }
 ";
 
@@ -213,23 +234,28 @@ impl Lab {
         packet::send_tagged(&self.internet, "eth0", WAN_MAC, vlan, packet)
     }
 
-    /// Gives the lab IPv6: `fd00:20::10` in the LAN, `fd00:51::254` as the internet.
+    /// Gives the lab IPv6: a LAN, an uplink, servers, and routes both ways. Whether the gateway forwards is left to it.
     ///
     /// # Errors
     /// When an address cannot be set.
     pub fn enable_ipv6(&self) -> Result<()> {
         for (namespace, interface, address) in [
-            (&self.lan, "eth0", "fd00:20::10/64"),
-            (&self.gw, "lan0", "fd00:20::1/64"),
-            (&self.gw, "wan0", "fd00:51::1/64"),
-            (&self.internet, "eth0", "fd00:51::254/64"),
+            (&self.lan, "eth0", format!("{CLIENT6}/64")),
+            (&self.gw, "lan0", format!("{LAN_GATEWAY6}/64")),
+            (&self.gw, "wan0", "2001:db8:51::1/64".to_owned()),
+            (&self.internet, "eth0", format!("{NEXT_HOP6}/64")),
+            (&self.internet, "lo", format!("{THULIUM6}/128")),
+            (&self.internet, "lo", format!("{UNRELATED6}/128")),
         ] {
+            // Addresses that count at once, and nothing on the links but what a test sends.
+            namespace.sysctl(&format!("net/ipv6/conf/{interface}/accept_dad"), "0")?;
+            namespace.sysctl(&format!("net/ipv6/conf/{interface}/router_solicitations"), "0")?;
             namespace.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0")?;
             namespace.ip(&format!("address add {address} dev {interface} nodad"))?;
         }
-        self.gw.sysctl("net/ipv6/conf/all/forwarding", "1")?;
-        self.lan.ip("route add default via fd00:20::1")?;
-        self.internet.ip("route add default via fd00:51::1")
+        self.lan.ip(&format!("route add default via {LAN_GATEWAY6}"))?;
+        self.gw.ip(&format!("route add default via {NEXT_HOP6}"))?;
+        self.internet.ip("route add 2001:db8:20::/64 via 2001:db8:51::1")
     }
 }
 

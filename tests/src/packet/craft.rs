@@ -162,7 +162,7 @@ pub fn ipv6_udp(source: Ipv6Addr, destination: Ipv6Addr, source_port: u16, port:
 }
 
 /// A UDP header with a zero checksum, and the payload.
-fn udp_header(source_port: u16, port: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp_header(source_port: u16, port: u16, payload: &[u8]) -> Vec<u8> {
     let mut datagram = Vec::with_capacity(8 + payload.len());
     datagram.extend(source_port.to_be_bytes());
     datagram.extend(port.to_be_bytes());

@@ -4,11 +4,13 @@
 
 mod capture;
 mod craft;
+mod craft6;
 mod parsed;
 
 pub use self::{
     capture::{Capture, send, send_tagged},
     craft::{Ipv4, ipv6_udp, tcp_flag},
+    craft6::Ipv6,
     parsed::Parsed,
 };
 

@@ -16,11 +16,12 @@ use anyhow::{Context, Result, bail};
 use crate::lab::Namespace;
 
 const A: u16 = 1;
+const AAAA: u16 = 28;
 const NAME_ERROR: u16 = 3;
 
-type Names = Arc<Mutex<HashMap<String, Vec<Ipv4Addr>>>>;
+type Names = Arc<Mutex<HashMap<String, Vec<IpAddr>>>>;
 
-/// Answers A queries until it is dropped; a name that it does not have does not exist.
+/// Answers A and AAAA queries until it is dropped; a name that it does not have does not exist.
 pub struct Dns {
     names: Names,
     over: Arc<AtomicBool>,
@@ -44,10 +45,10 @@ impl Dns {
     }
 
     /// Sets the addresses of a name, in place of those it had.
-    pub fn set(&self, name: &str, addresses: &[Ipv4Addr]) {
+    pub fn set<A: Copy + Into<IpAddr>>(&self, name: &str, addresses: &[A]) {
         // A poisoned lock only says that a test failed elsewhere; the table is still whole.
         let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        names.insert(name.to_owned(), addresses.to_vec());
+        names.insert(name.to_owned(), addresses.iter().map(|address| (*address).into()).collect());
     }
 }
 
@@ -71,12 +72,13 @@ fn serve(socket: &UdpSocket, names: &Names, ttl: u32, over: &AtomicBool) {
     }
 }
 
-fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<Ipv4Addr>>, ttl: u32) -> Option<Vec<u8>> {
+fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<IpAddr>>, ttl: u32) -> Option<Vec<u8>> {
     let (name, end) = name(query, 12)?;
     let kind = u16_at(query, end)?;
     let found = found(&name);
     let code = if found.is_some() { 0 } else { NAME_ERROR };
-    let addresses = if kind == A { found.unwrap_or_default() } else { Vec::new() };
+    let is_wanted = |address: &IpAddr| kind == if address.is_ipv4() { A } else { AAAA };
+    let addresses: Vec<IpAddr> = found.unwrap_or_default().into_iter().filter(is_wanted).collect();
     let mut answer = query[..2].to_vec();
     answer.extend((0x8580 | code).to_be_bytes()); // an authoritative answer, with recursion
     for count in [1, addresses.len() as u16, 0, 0] {
@@ -84,10 +86,14 @@ fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<Ipv4Addr>>, ttl: u32)
     }
     answer.extend(query.get(12..end + 4)?);
     for address in addresses {
-        answer.extend([0xc0, 12, 0, A as u8, 0, 1]); // the name at offset 12, type A, class IN
+        let octets = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        answer.extend([0xc0, 12, 0, kind as u8, 0, 1]); // the name at offset 12, the type asked for, class IN
         answer.extend(ttl.to_be_bytes());
-        answer.extend([0, 4]);
-        answer.extend(address.octets());
+        answer.extend([0, octets.len() as u8]);
+        answer.extend(octets);
     }
     Some(answer)
 }

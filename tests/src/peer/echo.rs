@@ -67,7 +67,7 @@ impl Drop for Echo {
 /// When no answer comes, or one with other bytes or from elsewhere.
 pub fn ask(client: &UdpSocket, server: SocketAddr, payload: &[u8]) -> Result<SocketAddr> {
     client.send_to(payload, server)?;
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; LONGEST];
     let (length, from) = client.recv_from(&mut buffer).with_context(|| format!("no answer from {server}"))?;
     anyhow::ensure!(from == server, "an answer from {from} instead of {server}");
     let (seen, echoed) = buffer[..length].split_at_checked(SEEN).context("a short answer")?;
@@ -75,12 +75,14 @@ pub fn ask(client: &UdpSocket, server: SocketAddr, payload: &[u8]) -> Result<Soc
     Ok(String::from_utf8_lossy(seen).trim_end().parse()?)
 }
 
+/// The longest datagram that there can be.
+const LONGEST: usize = 65_535;
 /// Length of the address at the start of an answer.
 const SEEN: usize = 24;
 
 fn serve(socket: &UdpSocket, answer: Answer, over: &AtomicBool) {
     let _ = socket.set_read_timeout(Some(Duration::from_millis(50)));
-    let mut buffer = [0; 2048];
+    let mut buffer = [0; LONGEST];
     while !over.load(Ordering::Relaxed) {
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => {

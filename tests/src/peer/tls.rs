@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -79,7 +79,8 @@ impl TlsServer {
 ///
 /// # Errors
 /// When curl fails; its message is the error.
-pub fn download(lab: &Lab, server: Ipv4Addr, port: u16, file: &str, version: TlsVersion) -> Result<Vec<u8>> {
+pub fn download(lab: &Lab, server: impl Into<IpAddr>, port: u16, file: &str, version: TlsVersion) -> Result<Vec<u8>> {
+    let server = server.into();
     let mut curl = lab.lan.command("curl");
     let seconds = |usual| patience(Duration::from_secs(usual)).as_secs().to_string();
     curl.args(["--silent", "--show-error", "--fail", "--http0.9"])
@@ -100,7 +101,8 @@ pub fn download(lab: &Lab, server: Ipv4Addr, port: u16, file: &str, version: Tls
 ///
 /// # Errors
 /// When either end fails or the content does not arrive whole within 30 s.
-pub fn upload(lab: &Lab, server: Ipv4Addr, port: u16, content: &[u8], version: TlsVersion) -> Result<Vec<u8>> {
+pub fn upload(lab: &Lab, server: impl Into<IpAddr>, port: u16, content: &[u8], version: TlsVersion) -> Result<Vec<u8>> {
+    let server = SocketAddr::new(server.into(), port);
     let folder = lab.dir().join(format!("upload-{port}"));
     let mut receiver = serve(lab, &folder, port, &["-quiet"])?;
     receiver.wait_listening("tcp", port)?;
@@ -108,7 +110,7 @@ pub fn upload(lab: &Lab, server: Ipv4Addr, port: u16, content: &[u8], version: T
     fs::write(&source, content)?;
     let mut client = lab.lan.command("openssl");
     client
-        .args(["s_client", "-quiet", "-nocommands", "-no_ign_eof", "-connect", &format!("{server}:{port}")])
+        .args(["s_client", "-quiet", "-nocommands", "-no_ign_eof", "-connect", &server.to_string()])
         .arg(if version == TlsVersion::V1_2 { "-tls1_2" } else { "-tls1_3" })
         .stdin(fs::File::open(&source)?)
         .stdout(Stdio::null());

@@ -1,6 +1,9 @@
 //! Hosts by DNS name.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use thulium_tests::{
@@ -66,7 +69,7 @@ fn an_address_that_left_dns_still_admits() -> Result<()> {
     let dns = Dns::new(&lab.internet, NEXT_HOP, 1)?;
     dns.set("acme.thulium.com", &[THULIUM]);
     let gateway = lab.start(BY_NAME)?;
-    dns.set("acme.thulium.com", &[[203, 0, 113, 11].into()]);
+    dns.set("acme.thulium.com", &[Ipv4Addr::new(203, 0, 113, 11)]);
     within(Duration::from_secs(40), "the new address", || {
         ensure!(gateway.json("hosts")?.to_string().contains("203.0.113.11"));
         Ok(())

@@ -4,7 +4,9 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, LAN_GATEWAY, Lab, MASQUERADE, POLICY, THULIUM, UNRELATED, UPLINK, client},
+    lab::{
+        CLIENT, CLIENT6, Gateway, LAN_GATEWAY, Lab, MASQUERADE, NEXT_HOP6, POLICY, THULIUM, UNRELATED, UPLINK, client,
+    },
     packet::{Capture, Ipv4, Parsed, ipv6_udp, tcp_flag},
     peer::{Echo, ask},
 };
@@ -153,11 +155,12 @@ fn a_mix_adds_up() -> Result<()> {
 }
 
 #[test]
-fn ipv6_of_clients() -> Result<()> {
+fn ipv6_where_no_client_has_it() -> Result<()> {
     let lab = Lab::new()?;
     lab.enable_ipv6()?;
-    let gateway = lab.start(POLICY)?;
-    let (inside, outside) = ("fd00:20::10".parse()?, "fd00:51::254".parse()?);
+    lab.gw.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    let gateway = lab.start(&POLICY.replace("interfaces: [lan0]", "interfaces: [lan0], clients: [192.168.20.0/24]"))?;
+    let (inside, outside) = (CLIENT6, NEXT_HOP6);
     let is_ours = |packet: &[u8]| packet.ends_with(b"over IPv6");
     let (wire, office) = (Capture::new(&lab.internet, "eth0")?, Capture::new(&lab.lan, "eth0")?);
     lab.send_from_lan(&ipv6_udp(inside, outside, 4000, 16_000, b"over IPv6"))?;

@@ -81,8 +81,20 @@ impl Gateway {
     pub(crate) fn with_flow_entries(flow_entries: u32) -> Self {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
-        loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false).map_max_entries("flows4", flow_entries);
-        for map in ["sweep4", "mappings4", "ports4", "resting4", "clients4", "hellos4", "drops"] {
+        loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
+        loader.map_max_entries("flows4", flow_entries).map_max_entries("flows6", flow_entries);
+        for map in [
+            "sweep4",
+            "sweep6",
+            "mappings4",
+            "ports4",
+            "resting4",
+            "clients4",
+            "clients6",
+            "hellos4",
+            "hellos6",
+            "drops",
+        ] {
             loader.map_max_entries(map, 4 * CAPACITY);
         }
         let path = object();

@@ -9,6 +9,7 @@ mod fragments;
 mod gateway;
 mod generations;
 mod guard;
+mod ipv6;
 mod judging;
 mod lan;
 mod lifetime;

@@ -246,6 +246,25 @@ impl Gateway {
         ]
     }
 
+    /// All directions of all IPv6 sessions.
+    pub(crate) fn flows6(&mut self) -> Vec<(FlowKey<Address6>, FlowEntry<Address6>)> {
+        self.hash("flows6").iter().map(Result::unwrap).collect()
+    }
+
+    /// How many clients have IPv6 sessions.
+    pub(crate) fn clients6(&mut self) -> usize {
+        self.hash::<ClientKey<Address6>, Client>("clients6").keys().count()
+    }
+
+    /// Lets time pass for one direction of every IPv6 session.
+    pub(crate) fn age6(&mut self, side: Side, seconds: u64) {
+        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        for (key, mut entry) in self.flows6().into_iter().filter(|(key, _)| key.side == side as u8) {
+            entry.last_seen = last_seen;
+            self.hash("flows6").insert(key, entry, 0).unwrap();
+        }
+    }
+
     /// Forgets all traffic.
     pub(crate) fn forget_traffic(&mut self) {
         for (key, _) in self.flows() {

@@ -1,9 +1,9 @@
 //! Who talks to whom in these tests, and the packets they send.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub(crate) use thulium_tests::packet::{
-    Ipv4, ipv6_udp,
+    Ipv4, Ipv6, ipv6_udp,
     tcp_flag::{ACK, FIN, RST, SYN},
 };
 
@@ -25,6 +25,15 @@ pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub(crate) const STUN_SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 /// A host of the world that no policy names.
 pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 99);
+
+/// The network of the policy's IPv6 clients.
+pub(crate) const CLIENTS6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0);
+/// One of them.
+pub(crate) const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0x10);
+/// The server's IPv6 address.
+pub(crate) const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0x10);
+/// An IPv6 host of the world that no policy names.
+pub(crate) const STRANGER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 0x99);
 
 /// Where the server listens for SIP.
 pub(crate) const SIP_PORT: u16 = 15060;

@@ -8,6 +8,7 @@ use crate::apt;
 const PEERS: &[(&str, &str)] = &[
     ("coturn", "a STUN server, and its client turnutils_stunclient"),
     ("curl", "an HTTPS client"),
+    ("dnsmasq-base", "the office's own DNS and DHCP"),
     ("ethtool", "offloads of an interface, on and off"),
     ("iproute2", "namespaces, links, addresses, routes; ss"),
     ("nftables", "the gateway's own firewall and NAT"),

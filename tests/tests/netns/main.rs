@@ -14,6 +14,7 @@ mod lab;
 mod lifetime;
 mod links;
 mod names;
+mod office;
 mod offloads;
 mod refusals;
 mod routed;

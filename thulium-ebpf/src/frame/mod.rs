@@ -74,7 +74,7 @@ pub trait Frame {
     fn ether_type(&self) -> u16;
 
     /// False for a frame that is not the gateway's to handle: with the tag of a VLAN that the hardware or the kernel took off,
-    /// or for another station's address.
+    /// for another station's address, or the copy of a broadcast that the gateway itself sent.
     fn is_for_us(&self) -> bool;
 
     /// Segments that the frame stands for: 1 unless it is a GSO packet.

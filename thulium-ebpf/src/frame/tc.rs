@@ -132,10 +132,12 @@ impl Frame for TcFrame {
     #[inline(always)]
     fn is_for_us(&self) -> bool {
         const OTHER_HOST: u32 = 3; // PACKET_OTHERHOST of linux/if_packet.h
+        const LOOPBACK: u32 = 5; // PACKET_LOOPBACK there; `dev_loopback_xmit` makes it, without a link header
         const VLAN: u32 = 0xfff; // VLAN_VID_MASK of linux/if_vlan.h; VLAN 0 is a priority only, and no VLAN (802.1Q §9.6)
         let skb = self.0.skb.skb;
         // SAFETY: the kernel hands us a valid context.
-        unsafe { ((*skb).vlan_present == 0 || (*skb).vlan_tci & VLAN == 0) && (*skb).pkt_type != OTHER_HOST }
+        let (tagged, kind) = unsafe { ((*skb).vlan_present != 0 && (*skb).vlan_tci & VLAN != 0, (*skb).pkt_type) };
+        !tagged && kind != OTHER_HOST && kind != LOOPBACK
     }
 
     #[inline(always)]

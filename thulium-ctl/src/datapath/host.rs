@@ -1,6 +1,8 @@
 //! What is set on the gateway for the datapath, and put back by `down`: the ports that the host must leave alone, and that its
 //! interfaces forward (packets that need the kernel), IPv6 only if there are IPv6 clients.
 
+mod ipv6;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -17,8 +19,6 @@ const FIRST_PORT: u16 = 40_000;
 const LAST_PORT: u16 = 65_535;
 
 const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
-/// IPv6 of the whole network namespace; setting it sets every interface's.
-const FORWARD_ALL: &str = "net/ipv6/conf/all/forwarding";
 const EPHEMERAL: &str = "net/ipv4/ip_local_port_range";
 
 /// Which ports are whose.
@@ -107,61 +107,10 @@ impl HostSettings {
                 done.push(format!("{interface} forwards packets ({name})"));
             }
         }
-        if governs_ipv6 && proc(FORWARD_ALL).exists() {
+        if governs_ipv6 {
             self.forward_ipv6(policy, &mut done)?;
         }
         Ok(done)
-    }
-
-    /// IPv6 is forwarded if the interface and the whole namespace forward; from Linux 6.17 on an interface can do so alone.
-    fn forward_ipv6(&mut self, policy: &Policy, done: &mut Vec<String>) -> anyhow::Result<()> {
-        for uplink in &policy.uplinks {
-            self.keep_advertisements(&uplink.interface, done)?;
-        }
-        let mut alone = true;
-        let uplinks = policy.uplinks.iter().map(|uplink| &uplink.interface);
-        for interface in policy.lan.interfaces.iter().chain(uplinks) {
-            for key in ["forwarding", "force_forwarding"] {
-                let name = format!("net/ipv6/conf/{interface}/{key}");
-                alone &= proc(&name).exists();
-                if proc(&name).exists() && read(&name)? == "0" {
-                    self.change(&name, "0", "1")?;
-                    done.push(format!("{interface} forwards IPv6 packets ({name})"));
-                }
-            }
-        }
-        if !alone && read(FORWARD_ALL)? == "0" {
-            self.forward_everywhere(done)?;
-        }
-        Ok(())
-    }
-
-    /// An interface that forwards takes no router advertisements any more, unless it is told to, and loses the default route
-    /// that it has of one.
-    fn keep_advertisements(&mut self, interface: &str, done: &mut Vec<String>) -> anyhow::Result<()> {
-        let [forwarding, accept] = ["forwarding", "accept_ra"].map(|key| format!("net/ipv6/conf/{interface}/{key}"));
-        if proc(&accept).exists() && read(&forwarding)? == "0" && read(&accept)? == "1" {
-            self.change(&accept, "1", "2")?;
-            done.push(format!("{interface} goes on taking router advertisements while it forwards ({accept})"));
-        }
-        Ok(())
-    }
-
-    /// Lets the whole namespace forward IPv6; the other interfaces keep what they have of router advertisements. Those that
-    /// forwarded already are written down, since putting back the whole would end that.
-    fn forward_everywhere(&mut self, done: &mut Vec<String>) -> anyhow::Result<()> {
-        let interfaces = nix::net::if_::if_nameindex().context("the kernel does not list its interfaces")?;
-        for interface in &interfaces {
-            let interface = interface.name().to_string_lossy();
-            self.keep_advertisements(&interface, done)?;
-            let name = format!("net/ipv6/conf/{interface}/forwarding");
-            if proc(&name).exists() && read(&name)? == "1" {
-                self.change(&name, "1", "1")?;
-            }
-        }
-        self.change(FORWARD_ALL, "0", "1")?;
-        done.push(format!("all interfaces forward IPv6 packets: this kernel knows it for all alone ({FORWARD_ALL})"));
-        Ok(())
     }
 
     /// Puts back what was set. A setting whose interface is gone is forgotten.

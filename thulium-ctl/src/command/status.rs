@@ -13,7 +13,7 @@ use crate::{
     control::{AskError, Reply, Request, ask, socket_path},
     exit::Exit,
     observe::{
-        ByFamily, Source, drops, interface_names,
+        ByFamily, Source, clients, drops, interface_names,
         status::{DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
     },
 };
@@ -52,6 +52,7 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
         generation: source.generation()?,
         interfaces: source.attachments()?,
         uplinks: source.uplinks()?.iter().filter_map(|uplink| uplink_facts(uplink, &interfaces)).collect(),
+        clients: clients::usage(&source.clients()?, &source.settings()?),
         sessions: SessionUse { used: ipv4 + ipv6, ipv6, capacity: source.capacity()? },
         dropped: counted.total,
         would_drop: counted.would_drop,

@@ -58,22 +58,22 @@ pub struct Refused {
     pub rate: u64,
 }
 
-/// A client that has sessions.
+/// A client that has sessions, or ports that rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientReport {
     /// Its address.
     pub client: IpAddr,
     /// The interface of the uplink that its sessions use.
     pub uplink: Option<String>,
-    /// Seconds since it had no session.
+    /// Seconds since it was unknown.
     pub age: u64,
     /// Its sessions; those that have ended count until they are swept.
     pub sessions: Share,
-    /// External ports that they hold; none where its address is not translated.
+    /// External ports that they hold, or held until they have rested; none where its address is not translated.
     pub ports: Share,
     /// How fast it may open more.
     pub rate: Rate,
-    /// What was refused since it had no session.
+    /// What was refused since then.
     pub refused: Refused,
 }
 
@@ -84,7 +84,24 @@ impl ClientReport {
     }
 }
 
-/// All clients that have sessions; those that use most of their share come first.
+/// How many clients there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClientUse {
+    /// Those with sessions or ports.
+    pub known: u64,
+    /// Those of them that have used up their sessions or ports.
+    pub at_limit: u64,
+}
+
+/// Counts the clients, and those who have used up a share that `settings` gives them.
+pub fn usage(clients: &[(IpAddr, Client)], settings: &Settings) -> ClientUse {
+    let is_at_limit =
+        |client: &Client| client.sessions >= settings.per_client || client.ports >= settings.ports_per_client;
+    let at_limit = clients.iter().filter(|(_, client)| is_at_limit(client)).count();
+    ClientUse { known: clients.len() as u64, at_limit: at_limit as u64 }
+}
+
+/// All clients that have sessions or ports; those that use most of their share come first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// [`VERSION`].

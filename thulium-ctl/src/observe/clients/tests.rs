@@ -52,6 +52,13 @@ fn who_is_nearest_to_a_limit_comes_first() {
 }
 
 #[test]
+fn those_at_a_limit_are_counted() {
+    let address = IpAddr::from([192, 168, 20, 10]);
+    let clients = [client(99, 49), client(100, 1), client(1, 50), client(0, 3)].map(|client| (address, client));
+    assert_eq!(usage(&clients, &settings()), ClientUse { known: 4, at_limit: 2 });
+}
+
+#[test]
 fn the_text_fits_a_screen() {
     let flooder = Client { refused_sessions: 180, refused_rate: 7, ..client(100, 20) };
     let text = shown(&[("192.168.20.10", client(2, 1)), ("192.168.20.11", flooder)]).to_string();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::observe::drops::Sum;
+use crate::observe::{clients::ClientUse, drops::Sum};
 use crate::{
     names::{AddressState, HostReport},
     policy,
@@ -161,6 +161,8 @@ pub struct DatapathFacts {
     pub uplinks: Vec<UplinkFacts>,
     /// Sessions.
     pub sessions: SessionUse,
+    /// Clients.
+    pub clients: ClientUse,
     /// What was refused.
     pub dropped: Sum,
     /// What audit mode would have refused.

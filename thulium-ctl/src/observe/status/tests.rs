@@ -3,7 +3,7 @@ use thulium_ebpf::abi::Family;
 use super::*;
 use crate::{
     names::{AddressBook, Answer},
-    observe::drops::Sum,
+    observe::{clients::ClientUse, drops::Sum},
     policy::Host,
 };
 
@@ -24,6 +24,7 @@ fn datapath() -> DatapathFacts {
             translates: true,
         }],
         sessions: SessionUse { used: 12, ipv6: 0, capacity: 262_144 },
+        clients: ClientUse { known: 3, at_limit: 0 },
         dropped: Sum { packets: 1201, bytes: 1_048_576 },
         would_drop: Sum::default(),
     }
@@ -66,6 +67,7 @@ interfaces  eth1 (LAN): TC tcx, XDP off (veth: XDP cannot see unfinished checksu
             eth0 (uplink): TC clsact, XDP off (veth: XDP cannot see unfinished checksums)
 uplinks     isp-a on eth0: 198.51.100.1
 sessions    12 of 262144
+clients     3
 refused     1201 packets, 1.0 MiB
 ";
     assert_eq!(report.to_string(), expected);
@@ -148,15 +150,17 @@ fn warnings_say_what_to_do_most_urgent_first() {
     let mut full = datapath();
     full.uplinks[0].address = None;
     full.sessions = SessionUse { used: 90, ipv6: 0, capacity: 100 };
+    full.clients.at_limit = 1;
     let report = judged(Some(full), serving(daemon));
     let text = report.to_string();
-    assert!(text.starts_with("ENFORCING · 5 warnings\n"), "{text}");
+    assert!(text.starts_with("ENFORCING · 6 warnings\n"), "{text}");
     let whats: Vec<&str> = report.warnings.iter().map(|warning| warning.what.as_str()).collect();
     assert_eq!(
         whats,
         [
             "uplink isp-a has no address: nothing can be opened through it",
             "the session table is nearly full: 90 of 100",
+            "1 client at the limit of sessions or ports",
             "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 known",
             "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
             "no flow leads to the host `spare`",

@@ -76,6 +76,7 @@ impl Report {
             line(f, if index == 0 { "uplinks" } else { "" }, &text)?;
         }
         line(f, "sessions", &sessions(datapath.sessions))?;
+        line(f, "clients", &datapath.clients.known.to_string())?;
         let refused = datapath.dropped;
         line(f, "refused", &format!("{}, {}", count(refused.packets, "packet"), bytes(refused.bytes)))?;
         if datapath.would_drop.packets > 0 {

@@ -78,6 +78,12 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
             "`thulium-ctl flows` shows who holds them; raise `sessions.capacity` if they are legitimate.",
         ));
     }
+    if datapath.clients.at_limit > 0 {
+        warnings.push(Warning::new(
+            format!("{} at the limit of sessions or ports", count(datapath.clients.at_limit, "client")),
+            "`thulium-ctl clients` shows who, and what was refused: see what runs there, or raise the limits in `sessions`.",
+        ));
+    }
     if datapath.mode == Some(Mode::Audit) && datapath.would_drop != Sum::default() {
         warnings.push(Warning::new(
             format!("`mode: enforce` would have refused {}", count(datapath.would_drop.packets, "packet")),

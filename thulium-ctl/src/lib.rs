@@ -8,12 +8,14 @@
 //! * [`daemon`]: what `run` starts and keeps going.
 //! * [`uplinks`]: what the gateway's interfaces say.
 //! * [`datapath`]: load, attach, pin, publish.
+//! * [`doctor`]: what on the gateway is in Thulium's way.
 //! * [`exit`]: how a command fails, with its exit code and its remedy.
 
 pub mod command;
 pub mod control;
 pub mod daemon;
 pub mod datapath;
+pub mod doctor;
 pub mod exit;
 pub mod names;
 pub mod observe;

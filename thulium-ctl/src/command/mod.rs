@@ -3,6 +3,7 @@
 mod check;
 mod clients;
 mod daemon;
+mod doctor;
 mod down;
 mod drops;
 mod flows;
@@ -64,6 +65,8 @@ enum Command {
     Clients,
     /// The policy's hosts with their names and addresses
     Hosts,
+    /// What on this gateway would block or modify Thulium's traffic, with the command that changes it
+    Doctor(doctor::Arguments),
     /// Take an instance off the gateway: detach, remove pins, put back what was set
     Down,
 }
@@ -95,6 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Flows(arguments) => flows::run(options, arguments, &tables(options)?),
         Command::Clients => clients::run(options, &tables(options)?),
         Command::Hosts => hosts::run(options),
+        Command::Doctor(arguments) => doctor::run(options, arguments, tables_if_any(options)?.as_ref()),
         Command::Down => down::run(options),
     }
 }

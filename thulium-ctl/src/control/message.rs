@@ -1,5 +1,7 @@
 //! What goes over the socket.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{names::HostReport, observe::status::DaemonFacts};
@@ -15,6 +17,8 @@ pub enum Request {
     Status,
     /// [`Reply::Hosts`].
     Hosts,
+    /// [`Reply::Policy`].
+    Policy,
 }
 
 /// What the daemon answers.
@@ -25,8 +29,21 @@ pub enum Reply {
     Status(Box<DaemonFacts>),
     /// The hosts with their names and addresses.
     Hosts(Vec<HostReport>),
+    /// The policy in force.
+    Policy(PolicyInForce),
     /// The request was not understood or could not be answered: a sentence.
     Error(String),
+}
+
+/// The policy in force, whatever has become of its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyInForce {
+    /// The file that it was read from.
+    pub file: PathBuf,
+    /// The daemon's process.
+    pub process: u32,
+    /// The policy itself, as YAML with every default written out.
+    pub text: String,
 }
 
 /// A line from a command.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 pub use client::{AskError, ask};
 pub use endpoint::{Claim, ClaimError, Endpoint};
-pub use message::{Reply, Request};
+pub use message::{PolicyInForce, Reply, Request};
 
 /// The socket of an instance.
 pub fn socket_path(instance: &str) -> PathBuf {

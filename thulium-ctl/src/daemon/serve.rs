@@ -13,14 +13,14 @@ use tokio::{
 
 use super::{Daemon, InForce, Setup, records, say};
 use crate::{
-    control::{Reply, Request},
+    control::{PolicyInForce, Reply, Request},
     datapath::{attach, sweep},
     names::Snapshot,
     observe::{
         Source,
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
-    policy::Policy,
+    policy::{Document, Policy},
     uplinks::{self, Ground, Outside},
 };
 
@@ -31,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 struct Facts {
     daemon: DaemonFacts,
     names: watch::Receiver<Snapshot>,
+    /// In force, as YAML.
+    policy: String,
     /// Of the interfaces, as they are now.
     ground: Vec<Warning>,
     /// What could not be taken up, until it is.
@@ -47,7 +49,7 @@ impl Daemon {
     pub async fn serve(self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-        let facts = Arc::new(Mutex::new(self.facts()));
+        let facts = Arc::new(Mutex::new(self.facts()?));
         let Self { setup, policy, mut ground, mut in_force, endpoint, resolver, mut names, .. } = self;
         let instance = setup.pins.instance().to_owned();
         tokio::spawn(resolver.run());
@@ -120,7 +122,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> anyhow::Result<Facts> {
         let uplinks = self.policy.uplinks.iter();
         let daemon = DaemonFacts {
             pid: std::process::id(),
@@ -135,7 +137,8 @@ impl Daemon {
             warnings: self.in_force.warnings.clone(),
         };
         let ground = self.ground.warnings(&self.policy);
-        Facts { daemon, names: self.names.clone(), ground, troubles: BTreeMap::new() }
+        let policy = Document::from(&self.policy).to_yaml()?;
+        Ok(Facts { daemon, names: self.names.clone(), policy, ground, troubles: BTreeMap::new() })
     }
 }
 
@@ -166,6 +169,11 @@ async fn answer(facts: SharedFacts, request: Request) -> Reply {
     let names = facts.names.borrow();
     match request {
         Request::Hosts => Reply::Hosts(names.hosts.clone()),
+        Request::Policy => Reply::Policy(PolicyInForce {
+            file: facts.daemon.policy.clone(),
+            process: facts.daemon.pid,
+            text: facts.policy.clone(),
+        }),
         Request::Status => {
             let mut daemon = facts.daemon.clone();
             daemon.unresolved = unresolved(&names.hosts);

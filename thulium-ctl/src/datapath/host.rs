@@ -15,8 +15,9 @@ use thulium_ebpf::abi::Settings;
 use crate::policy::Policy;
 
 /// Ports that mappings are taken from. The host keeps the lower part of its ephemeral range (32768 to 60999 by default).
-const FIRST_PORT: u16 = 40_000;
-const LAST_PORT: u16 = 65_535;
+pub(crate) const FIRST_PORT: u16 = 40_000;
+/// The last of them.
+pub(crate) const LAST_PORT: u16 = 65_535;
 
 const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
 const EPHEMERAL: &str = "net/ipv4/ip_local_port_range";
@@ -147,7 +148,7 @@ impl HostSettings {
 }
 
 /// The reserved ports with ours among them; `None` if they are already.
-fn with_reserved(present: &str) -> Option<String> {
+pub(crate) fn with_reserved(present: &str) -> Option<String> {
     let covers = |range: &str| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         first.parse().is_ok_and(|first: u16| first <= FIRST_PORT) && last.parse() == Ok(LAST_PORT)

@@ -29,7 +29,11 @@ pub fn has_tcx() -> anyhow::Result<bool> {
     Ok(version(&release()?) >= (6, 6))
 }
 
-fn release() -> anyhow::Result<String> {
+/// The running kernel's release, such as `6.12.9-amd64`.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn release() -> anyhow::Result<String> {
     Ok(nix::sys::utsname::uname()
         .context("the kernel does not tell its version")?
         .release()

@@ -41,15 +41,10 @@ pub(super) fn attach(
     fresh: &mut Fresh,
 ) -> anyhow::Result<(Hook, String)> {
     let path = pin(pins, "xdp", program(target.role), target.index);
-    let reason = match mode {
-        XdpMode::Off => Some("XDP is off in the policy".to_owned()),
-        XdpMode::Native => None,
-        XdpMode::Auto => unfit(&link::driver(&target.name)),
-    };
-    if let Some(why) = reason {
+    if let (false, why) = choice(mode, &target.name) {
         // It may be there from an earlier run.
         let _ = fs::remove_file(&path);
-        return Ok((Hook::None, why));
+        return Ok((Hook::None, why.unwrap_or_default()));
     }
     let program: &mut Xdp =
         ebpf.program_mut(program(target.role)).context("the object has no XDP programs")?.try_into()?;
@@ -83,6 +78,18 @@ pub(super) fn attach(
             "Its driver, its MTU or another XDP program (`ip link show`) stands in the way; write `xdp: auto` under `datapath`.",
         )
         .into()),
+    }
+}
+
+/// Whether `mode` uses XDP on an interface, and what speaks against it there.
+pub fn choice(mode: XdpMode, interface: &str) -> (bool, Option<String>) {
+    match mode {
+        XdpMode::Off => (false, Some("XDP is off in the policy".to_owned())),
+        XdpMode::Native => (true, unfit(&link::driver(interface))),
+        XdpMode::Auto => {
+            let why = unfit(&link::driver(interface));
+            (why.is_none(), why)
+        }
     }
 }
 

@@ -14,6 +14,8 @@ mod quantity;
 mod source;
 mod table;
 
+pub(crate) use paragraph::paragraph;
+pub(crate) use quantity::count;
 pub use source::{ByFamily, Slots, Source, interface_names, slot_names};
 
 /// Version of the JSON of every report.

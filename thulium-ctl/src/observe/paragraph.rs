@@ -4,7 +4,7 @@
 const WIDTH: usize = 100;
 
 /// `text` in lines of at most 100 columns, each behind `indent`, without a line break at the end. A longer word stands alone.
-pub(super) fn paragraph(text: &str, indent: &str) -> String {
+pub(crate) fn paragraph(text: &str, indent: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

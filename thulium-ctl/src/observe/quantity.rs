@@ -36,7 +36,7 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// A count with its noun: `1 packet`, `2 packets`.
-pub(super) fn count(number: u64, noun: &str) -> String {
+pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

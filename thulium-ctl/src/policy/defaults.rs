@@ -20,7 +20,9 @@ pub(super) const SESSIONS: Sessions = Sessions {
     new_per_client: 200,
     ports_per_client: 1024,
 };
-pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: 0x3000_0000 };
+/// Two bits of the packet mark, unless the policy names others.
+pub const MARK: u32 = 0x3000_0000;
+pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: MARK };
 
 /// The tenant's server, and the STUN server that its browsers ask (T4).
 pub(super) fn hosts(system: &str) -> Vec<Host> {

@@ -20,6 +20,7 @@ mod tree;
 
 use std::path::Path;
 
+pub use defaults::MARK as DEFAULT_MARK;
 pub use document::Document;
 pub use error::{Errors, Place, PolicyError};
 pub use interface::check_interfaces;

@@ -1,0 +1,204 @@
+//! The interfaces of the policy: whether they are there, up and addressed, and their MTUs.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::Value;
+
+use super::{
+    command::{ask_json, quoted},
+    finding::Finding,
+    subject::Subject,
+};
+use crate::datapath::xdp;
+
+const INTERFACE: &str = "interface";
+const MTU: &str = "mtu";
+const XDP: &str = "xdp-mode";
+
+/// The smallest MTU that IPv6 allows (RFC 8200 section 5).
+const LEAST_MTU: u32 = 1280;
+
+/// An interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Interface {
+    pub(super) is_up: bool,
+    /// False if the cable is out, or the other end down.
+    pub(super) has_carrier: bool,
+    pub(super) mtu: u32,
+    pub(super) addresses: Vec<IpNet>,
+    /// True if its frames begin with an Ethernet header.
+    pub(super) is_ethernet: bool,
+    /// Mode and id of the XDP program on it.
+    pub(super) xdp: Option<(u64, u64)>,
+}
+
+/// The interfaces of the machine by name; or why they cannot be listed.
+#[derive(Clone, Debug)]
+pub(super) struct Interfaces(pub(super) Result<BTreeMap<String, Interface>, String>);
+
+/// Lists the interfaces of this network namespace.
+pub(super) fn look() -> Interfaces {
+    Interfaces(ask_json("ip", "-details -json address show").map(|json| parse(&json)))
+}
+
+fn parse(json: &Value) -> BTreeMap<String, Interface> {
+    let links = json.as_array().map_or(&[][..], Vec::as_slice);
+    links.iter().filter_map(|link| Some((link["ifname"].as_str()?.to_owned(), interface(link)))).collect()
+}
+
+fn interface(link: &Value) -> Interface {
+    let flags: Vec<&str> = link["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let addresses = link["addr_info"].as_array().into_iter().flatten().filter_map(|address| {
+        let length = u8::try_from(address["prefixlen"].as_u64()?).ok()?;
+        IpNet::new(address["local"].as_str()?.parse().ok()?, length).ok()
+    });
+    Interface {
+        is_up: flags.contains(&"UP"),
+        has_carrier: flags.contains(&"LOWER_UP"),
+        mtu: link["mtu"].as_u64().and_then(|mtu| u32::try_from(mtu).ok()).unwrap_or_default(),
+        addresses: addresses.collect(),
+        is_ethernet: link["link_type"] == "ether",
+        xdp: link["xdp"]["prog"]["id"].as_u64().map(|id| (link["xdp"]["mode"].as_u64().unwrap_or_default(), id)),
+    }
+}
+
+impl Interface {
+    /// Addresses that lead beyond the link.
+    pub(super) fn has_global(&self, is_wanted: fn(&IpAddr) -> bool) -> bool {
+        self.addresses.iter().map(IpNet::addr).any(|address| is_wanted(&address) && is_global(&address))
+    }
+
+    /// The networks on the link, IPv4.
+    pub(super) fn networks(&self) -> impl Iterator<Item = Ipv4Net> {
+        self.addresses.iter().filter_map(|prefix| match prefix {
+            IpNet::V4(prefix) => Some(prefix.trunc()),
+            IpNet::V6(_) => None,
+        })
+    }
+}
+
+fn is_global(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_link_local() && !address.is_loopback(),
+        IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_loopback(),
+    }
+}
+
+impl Interfaces {
+    pub(super) fn get(&self, name: &str) -> Option<&Interface> {
+        self.0.as_ref().ok()?.get(name)
+    }
+
+    /// Which packets the kernel has to fragment, in half a sentence; `None`: none, or it is not known.
+    pub(super) fn fragmenting(&self, subject: &Subject) -> Option<String> {
+        let uplink = subject.uplinks.first()?;
+        let mtu = self.get(uplink)?.mtu;
+        let larger = |name: &&String| self.get(name).is_some_and(|lan| lan.mtu > mtu);
+        let lan = subject.lan.iter().find(larger)?;
+        Some(format!(
+            "those from {lan} that are larger than {uplink}'s MTU ({mtu}) are fragmented and forwarded by the kernel"
+        ))
+    }
+}
+
+/// Whether the interfaces are there, up and addressed, and fit together.
+pub(super) fn judge(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> {
+    if let Err(why) = &interfaces.0 {
+        return vec![Finding::not_tested(INTERFACE, why.as_str()), Finding::not_tested(MTU, why.as_str())];
+    }
+    let mut findings = Vec::new();
+    for (name, role) in named(subject) {
+        match interfaces.get(name) {
+            None => findings.push(Finding::fail(
+                INTERFACE,
+                format!("there is no interface {name}, which the policy names as {role}"),
+                "Nothing can be attached there. `ip -brief link` lists the interfaces that are there; write one of them into the \
+                 policy.",
+            )),
+            Some(interface) => findings.push(state(name, role, interface)),
+        }
+    }
+    findings.extend(mtu(interfaces, subject));
+    findings
+}
+
+fn named(subject: &Subject) -> impl Iterator<Item = (&str, &'static str)> {
+    let uplinks = subject.uplinks.iter().map(|name| (name.as_str(), "uplink"));
+    uplinks.chain(subject.lan.iter().map(|name| (name.as_str(), "LAN")))
+}
+
+fn state(name: &str, role: &str, interface: &Interface) -> Finding {
+    if !interface.is_up {
+        return Finding::fail(INTERFACE, format!("{name} ({role}) is down"), "No packet goes through it.")
+            .fixed_by(format!("ip link set dev {} up", quoted(name)));
+    }
+    if !interface.has_carrier {
+        let meaning = "No packet goes through it: the cable is out, or the device at its other end is off.";
+        return Finding::fail(INTERFACE, format!("{name} ({role}) has no carrier"), meaning);
+    }
+    let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+    if !interface.has_global(IpAddr::is_ipv4) {
+        let meaning = match role {
+            "uplink" => {
+                "There is nothing to translate to. With DHCP, look at its lease; else give it the provider's address."
+            }
+            _ => "Nobody can use the gateway by it, and unless `lan.clients` says otherwise, nobody there is governed.",
+        };
+        return Finding::fail(INTERFACE, format!("{name} ({role}) has no IPv4 address"), meaning);
+    }
+    Finding::pass(INTERFACE, format!("{name} ({role}) is up: {}", addresses.join(", ")))
+}
+
+fn mtu(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in &subject.uplinks {
+        let Some(uplink) = interfaces.get(name) else { continue };
+        if uplink.mtu < LEAST_MTU {
+            let meaning = "Even media packets may have to be fragmented, and IPv6 does not work with less than 1280.";
+            let fix = format!("ip link set dev {} mtu {}", quoted(name), if uplink.is_ethernet { 1500 } else { 1492 });
+            findings.push(Finding::fail(MTU, format!("{name} has an MTU of {}", uplink.mtu), meaning).fixed_by(fix));
+            continue;
+        }
+        for lan in &subject.lan {
+            let Some(mtu) = interfaces.get(lan).map(|interface| interface.mtu) else { continue };
+            findings.push(fit((lan, mtu), (name, uplink.mtu)));
+        }
+    }
+    findings
+}
+
+fn fit((lan, lan_mtu): (&str, u32), (uplink, uplink_mtu): (&str, u32)) -> Finding {
+    let seen = format!("{lan} has an MTU of {lan_mtu}, {uplink} of {uplink_mtu}");
+    if lan_mtu < uplink_mtu {
+        let meaning = "What the world sends in full size does not fit into the LAN: the kernel fragments it, after all its \
+                       rules have seen it, and without a mark that could exempt it.";
+        let fix = format!("ip link set dev {} mtu {uplink_mtu}", quoted(lan));
+        return Finding::warn(MTU, seen, meaning).fixed_by(fix);
+    }
+    if lan_mtu > uplink_mtu {
+        return Finding::pass(MTU, format!("{seen}: larger UDP packets are fragmented, TCP learns the smaller size"));
+    }
+    Finding::pass(MTU, seen)
+}
+
+/// What `datapath.xdp` makes of each interface.
+pub(super) fn xdp_modes(subject: &Subject) -> Vec<Finding> {
+    let Some(policy) = &subject.policy else { return Vec::new() };
+    let mode = policy.datapath.xdp;
+    let choices = subject.interfaces().map(|name| (name, xdp::choice(mode, name)));
+    choices.map(|(name, (is_used, why))| xdp_mode(name, mode, is_used, why)).collect()
+}
+
+fn xdp_mode(name: &str, mode: crate::policy::XdpMode, is_used: bool, why: Option<String>) -> Finding {
+    use crate::policy::XdpMode;
+    match (mode, is_used, why) {
+        (XdpMode::Native, true, Some(why)) => Finding::warn(
+            XDP,
+            format!("{name}: `xdp: native`, though {why}"),
+            "Write `xdp: auto` under `datapath`: it uses XDP where it is right.",
+        ),
+        (_, true, _) => Finding::pass(XDP, format!("{name}: XDP in the driver, if it takes it; TC else")),
+        (_, false, why) => Finding::pass(XDP, format!("{name}: TC without XDP ({})", why.unwrap_or_default())),
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether the policy's names resolve, at each of the resolvers.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+use tokio::task::JoinSet;
+
+use super::{finding::Finding, firewall::Servers};
+use crate::{
+    names::{Lookup, RecordType, Servers as Resolvers},
+    policy::Policy,
+};
+
+const NAMES: &str = "names";
+
+/// What one resolver said of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Answer {
+    host: String,
+    name: String,
+    /// Whom it was asked of, in words.
+    resolver: String,
+    addresses: Result<BTreeSet<IpAddr>, String>,
+}
+
+/// The answers, and the hosts that have fixed addresses.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    answers: Vec<Answer>,
+    /// Hosts to which sessions can be opened without DNS.
+    fixed: BTreeSet<String>,
+}
+
+/// Asks each resolver for each name, all at once; takes 10 s at most.
+///
+/// # Errors
+/// If nothing can be asked.
+pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
+    let failed = |error: std::io::Error| format!("names cannot be asked for: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let answers = runtime.block_on(async {
+        let mut asking = JoinSet::new();
+        for (resolver, servers) in resolvers(policy) {
+            for (host, name) in
+                policy.hosts.iter().flat_map(|host| host.names.iter().map(|name| (host.name.clone(), name.clone())))
+            {
+                let (resolver, lookup) = (resolver.clone(), Lookup::new(servers.clone(), RecordType::A));
+                asking.spawn(async move {
+                    let addresses = lookup.ask(&name).await.map(|answer| answer.addresses);
+                    Answer { host, name, resolver, addresses }
+                });
+            }
+        }
+        asking.join_all().await
+    });
+    let has_fixed = policy.hosts.iter().filter(|host| !host.addresses.is_empty());
+    Ok(Facts { answers, fixed: has_fixed.map(|host| host.name.clone()).collect() })
+}
+
+/// Those of the policy one by one; the system's together, as they are asked.
+fn resolvers(policy: &Policy) -> Vec<(String, Resolvers)> {
+    if policy.resolvers.is_empty() {
+        return vec![("the system's resolvers".to_owned(), Resolvers::of_policy(&[]))];
+    }
+    let one = |address: &IpAddr| (address.to_string(), Resolvers::of_policy(&[*address]));
+    policy.resolvers.iter().map(one).collect()
+}
+
+impl Facts {
+    /// Fixed addresses and answers, by host.
+    pub(super) fn servers(&self, policy: &Policy) -> Servers {
+        let mut servers: Servers =
+            policy.hosts.iter().map(|host| (host.name.clone(), host.addresses.clone())).collect();
+        for answer in &self.answers {
+            let addresses = answer.addresses.iter().flatten().copied().map(IpNet::from);
+            servers.entry(answer.host.clone()).or_default().extend(addresses);
+        }
+        servers
+    }
+}
+
+/// Whether every name resolves.
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let names: BTreeSet<(&str, &str)> =
+        facts.answers.iter().map(|answer| (answer.host.as_str(), answer.name.as_str())).collect();
+    if names.is_empty() {
+        return vec![Finding::pass(NAMES, "the policy's hosts have fixed addresses only")];
+    }
+    let of = |name: &str| facts.answers.iter().filter(move |answer| answer.name == name).collect::<Vec<_>>();
+    names.into_iter().map(|(host, name)| judge_name(host, name, &of(name), facts.fixed.contains(host))).collect()
+}
+
+fn judge_name(host: &str, name: &str, answers: &[&Answer], has_fixed: bool) -> Finding {
+    let addresses: BTreeSet<IpAddr> =
+        answers.iter().filter_map(|answer| answer.addresses.as_ref().ok()).flatten().copied().collect();
+    let failure = |answer: &&&Answer| match &answer.addresses {
+        Err(why) => Some(format!("{}: {why}", answer.resolver)),
+        Ok(addresses) if addresses.is_empty() => Some(format!("{}: an empty answer", answer.resolver)),
+        Ok(_) => None,
+    };
+    let failures: Vec<String> = answers.iter().filter_map(|answer| failure(&answer)).collect();
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let check = "Check the name in the policy with `thulium-ctl check`, and `resolvers` or /etc/resolv.conf.";
+    if failures.is_empty() {
+        return Finding::pass(NAMES, format!("{name} is {}", shown.join(", ")));
+    }
+    let failed = failures.join("; ");
+    if !shown.is_empty() {
+        let meaning = format!("The other answers are used, but a resolver that fails delays the start. {check}");
+        return Finding::warn(NAMES, format!("{name} is {}, but not for {failed}", shown.join(", ")), meaning);
+    }
+    let seen = format!("{name} does not resolve ({failed})");
+    if has_fixed {
+        let meaning = format!("Host {host} has its fixed addresses only. {check}");
+        return Finding::warn(NAMES, seen, meaning);
+    }
+    let meaning =
+        format!("Nothing can be opened to host {host}, unless an earlier run of the daemon knows addresses. {check}");
+    Finding::fail(NAMES, seen, meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    fn answer(resolver: &str, addresses: Result<&str, &str>) -> Answer {
+        let addresses = addresses.map(|address| [address.parse().unwrap()].into()).map_err(str::to_owned);
+        Answer { host: "thulium".to_owned(), name: "a.test".to_owned(), resolver: resolver.to_owned(), addresses }
+    }
+
+    fn found(answers: &[Answer], fixed: bool) -> Finding {
+        judge_name("thulium", "a.test", &answers.iter().collect::<Vec<_>>(), fixed)
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_a_failure() {
+        let dead = answer("192.0.2.53", Err("no resolver answered in time"));
+        let finding = found(std::slice::from_ref(&dead), false);
+        assert_eq!(finding.status, Status::Fail);
+        assert!(finding.seen.contains("192.0.2.53: no resolver answered in time"), "{}", finding.seen);
+        assert_eq!(found(&[dead], true).status, Status::Warn, "fixed addresses are there");
+    }
+
+    #[test]
+    fn one_resolver_of_two_that_fails_is_a_warning() {
+        let dead = answer("192.0.2.53", Err("no resolver answered in time"));
+        let finding = found(&[dead, answer("192.0.2.54", Ok("203.0.113.10"))], false);
+        assert_eq!(finding.status, Status::Warn);
+        assert!(finding.seen.starts_with("a.test is 203.0.113.10, but not for 192.0.2.53"), "{}", finding.seen);
+    }
+}

@@ -1,0 +1,101 @@
+//! What is looked at: a policy, and the interfaces it names.
+
+use std::path::PathBuf;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::Serialize;
+
+use crate::policy::{Mode, Policy, Unmatched};
+
+/// Where the policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "source", rename_all = "kebab-case")]
+pub enum Origin {
+    /// A file, by `--policy`.
+    File {
+        /// The file.
+        policy: PathBuf,
+    },
+    /// The daemon's, in force.
+    Daemon {
+        /// The file that it was read from.
+        policy: PathBuf,
+        /// The daemon's process.
+        process: u32,
+    },
+    /// What the datapath holds without a daemon.
+    Pins,
+}
+
+/// The packet mark's bits and what they mean (see `datapath.mark`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Both bits.
+    pub mask: u32,
+    /// Of a client's packets that are left to the kernel.
+    pub governed: u32,
+}
+
+impl Marks {
+    /// The values in a mask of two adjacent bits.
+    pub const fn of(mask: u32) -> Self {
+        let low = mask & mask.wrapping_neg();
+        Self { mask, governed: low << 1 }
+    }
+}
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The instance.
+    pub instance: String,
+    /// Where the policy comes from.
+    pub origin: Origin,
+    /// The policy; `None`: only the datapath's pins are there.
+    pub policy: Option<Policy>,
+    /// True if the instance is attached to the interfaces.
+    pub is_attached: bool,
+    /// Other instances with pins in the same BPF file system.
+    pub others: Vec<String>,
+    /// LAN interfaces.
+    pub lan: Vec<String>,
+    /// Uplink interfaces.
+    pub uplinks: Vec<String>,
+    /// Who is governed.
+    pub clients: Vec<Ipv4Net>,
+    /// The packet mark.
+    pub mark: Marks,
+    /// True if nothing is refused, only counted.
+    pub is_audited: bool,
+    /// True if what the policy does not admit is refused, so that the guard at the uplink has the last word.
+    pub is_enforced: bool,
+}
+
+impl Subject {
+    /// The policy `policy` for an instance.
+    pub fn of_policy(instance: &str, origin: Origin, policy: Policy, is_attached: bool) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            origin,
+            is_attached,
+            others: Vec::new(),
+            lan: policy.lan.interfaces.clone(),
+            uplinks: policy.uplinks.iter().map(|uplink| uplink.interface.clone()).collect(),
+            clients: policy.lan.clients.clone().unwrap_or_default(),
+            mark: Marks::of(policy.datapath.mark),
+            is_audited: policy.mode == Mode::Audit,
+            is_enforced: policy.mode == Mode::Enforce && policy.unmatched == Unmatched::Drop,
+            policy: Some(policy),
+        }
+    }
+
+    /// All interfaces: uplinks first.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        self.uplinks.iter().chain(&self.lan).map(String::as_str)
+    }
+
+    /// Clients as prefixes of any family.
+    pub(super) fn sources(&self) -> Vec<IpNet> {
+        self.clients.iter().map(|prefix| IpNet::V4(*prefix)).collect()
+    }
+}

@@ -6,11 +6,13 @@ use crate::apt;
 
 /// Debian package, and what it is for.
 const PEERS: &[(&str, &str)] = &[
+    ("bpftool", "what takes a program off an interface"),
     ("coturn", "a STUN server, and its client turnutils_stunclient"),
     ("curl", "an HTTPS client"),
     ("dnsmasq-base", "the office's own DNS and DHCP"),
     ("ethtool", "offloads of an interface, on and off"),
     ("iproute2", "namespaces, links, addresses, routes; ss"),
+    ("iptables", "the same by the older command, in both its kinds"),
     ("nftables", "the gateway's own firewall and NAT"),
     ("openssl", "TLS servers and clients, certificates"),
     ("procps", "sysctl"),

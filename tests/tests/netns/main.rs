@@ -7,6 +7,7 @@ mod calls;
 mod changes;
 mod clsact;
 mod coexistence;
+mod doctor;
 mod flows;
 mod fragments;
 mod ipv6;

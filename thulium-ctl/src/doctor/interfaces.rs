@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{
@@ -69,12 +69,9 @@ impl Interface {
         self.addresses.iter().map(IpNet::addr).any(|address| is_wanted(&address) && is_global(&address))
     }
 
-    /// The networks on the link, IPv4.
-    pub(super) fn networks(&self) -> impl Iterator<Item = Ipv4Net> {
-        self.addresses.iter().filter_map(|prefix| match prefix {
-            IpNet::V4(prefix) => Some(prefix.trunc()),
-            IpNet::V6(_) => None,
-        })
+    /// The networks on the link, but for link-local ones.
+    pub(super) fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.addresses.iter().filter(|prefix| is_global(&prefix.addr())).map(IpNet::trunc)
     }
 }
 

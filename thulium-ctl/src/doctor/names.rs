@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::Family;
 use tokio::task::JoinSet;
 
 use super::{finding::Finding, firewall::Servers};
 use crate::{
-    names::{Lookup, RecordType, Servers as Resolvers},
+    names::{Answer as Found, Lookup, Servers as Resolvers},
     policy::Policy,
 };
 
@@ -44,9 +45,12 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
             for (host, name) in
                 policy.hosts.iter().flat_map(|host| host.names.iter().map(|name| (host.name.clone(), name.clone())))
             {
-                let (resolver, lookup) = (resolver.clone(), Lookup::new(servers.clone(), RecordType::A));
+                let (resolver, lookup) = (resolver.clone(), Lookup::new(servers.clone()));
                 asking.spawn(async move {
-                    let addresses = lookup.ask(&name).await.map(|answer| answer.addresses);
+                    let addresses = addresses(
+                        lookup.ask(&name, Family::Ipv4).await,
+                        lookup.ask(&name, Family::Ipv6).await,
+                    );
                     Answer { host, name, resolver, addresses }
                 });
             }
@@ -55,6 +59,12 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
     });
     let has_fixed = policy.hosts.iter().filter(|host| !host.addresses.is_empty());
     Ok(Facts { answers, fixed: has_fixed.map(|host| host.name.clone()).collect() })
+}
+
+/// The addresses of both families; a failure of one counts only where the other has none either.
+fn addresses(ipv4: Result<Found, String>, ipv6: Result<Found, String>) -> Result<BTreeSet<IpAddr>, String> {
+    let found: BTreeSet<IpAddr> = [&ipv4, &ipv6].into_iter().flatten().flat_map(|found| found.addresses.clone()).collect();
+    if found.is_empty() { ipv4.and(ipv6).map(|none| none.addresses) } else { Ok(found) }
 }
 
 /// Those of the policy one by one; the system's together, as they are asked.
@@ -95,7 +105,7 @@ fn judge_name(host: &str, name: &str, answers: &[&Answer], has_fixed: bool) -> F
         answers.iter().filter_map(|answer| answer.addresses.as_ref().ok()).flatten().copied().collect();
     let failure = |answer: &&&Answer| match &answer.addresses {
         Err(why) => Some(format!("{}: {why}", answer.resolver)),
-        Ok(addresses) if addresses.is_empty() => Some(format!("{}: an empty answer", answer.resolver)),
+        Ok(addresses) if addresses.is_empty() => Some(format!("{}: the name has no address", answer.resolver)),
         Ok(_) => None,
     };
     let failures: Vec<String> = answers.iter().filter_map(|answer| failure(&answer)).collect();

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{
@@ -57,7 +57,7 @@ pub(super) struct Facts {
     /// Uplink → neighbours that have answered.
     neighbours: BTreeMap<String, Vec<IpAddr>>,
     /// Networks of clients that the policy names, and the way to them.
-    clients: BTreeMap<Ipv4Net, Option<Route>>,
+    clients: BTreeMap<IpNet, Option<Route>>,
     /// Interface → its `rp_filter`, with that of `all`.
     reverse_path: BTreeMap<String, u8>,
 }
@@ -65,10 +65,11 @@ pub(super) struct Facts {
 /// Asks the kernel; sends an empty datagram to the uplink's next hop, so that it is resolved.
 pub(super) fn look(subject: &Subject, servers: &Servers) -> Facts {
     let defaults = ask_json("ip", "-4 -json route show default").map(|json| defaults(&json));
-    let single = servers.values().flatten().filter(|prefix| prefix.prefix_len() == 32).map(IpNet::addr);
+    let single = servers.values().flatten().map(IpNet::addr).filter(IpAddr::is_ipv4);
     let way = |to: IpAddr| route_of(&ask_json("ip", &format!("-4 -json route get {to}")).ok()?[0]);
     let servers = single.take(SERVERS).map(|server| (server, way(server)));
     let named = subject.policy.iter().flat_map(|policy| policy.lan.clients.iter().flatten());
+    let named = named.filter(|clients| clients.addr().is_ipv4());
     // The gateway's own address is one of them, often the first.
     let clients = named.map(|clients| (*clients, clients.hosts().take(2).find_map(|host| way(host.into()))));
     let mut facts = Facts {
@@ -237,7 +238,7 @@ fn stray(facts: &Facts, subject: &Subject, server: IpAddr, route: Option<&Route>
 }
 
 /// Clients that no route leads back to are taken for spoofed.
-fn unreachable(subject: &Subject, clients: Ipv4Net, route: Option<&Route>) -> Option<Finding> {
+fn unreachable(subject: &Subject, clients: IpNet, route: Option<&Route>) -> Option<Finding> {
     let way = match route {
         Some(route) if subject.lan.contains(&route.device) => return None,
         Some(route) => format!("leads by {}, which is no LAN interface", show(route)),

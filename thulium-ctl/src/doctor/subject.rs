@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::policy::{Mode, Policy, Unmatched};
@@ -62,7 +62,7 @@ pub struct Subject {
     /// Uplink interfaces.
     pub uplinks: Vec<String>,
     /// Who is governed.
-    pub clients: Vec<Ipv4Net>,
+    pub clients: Vec<IpNet>,
     /// The packet mark.
     pub mark: Marks,
     /// True if nothing is refused, only counted.
@@ -94,8 +94,13 @@ impl Subject {
         self.uplinks.iter().chain(&self.lan).map(String::as_str)
     }
 
-    /// Clients as prefixes of any family.
+    /// IPv4 clients.
     pub(super) fn sources(&self) -> Vec<IpNet> {
-        self.clients.iter().map(|prefix| IpNet::V4(*prefix)).collect()
+        self.clients.iter().filter(|prefix| prefix.addr().is_ipv4()).copied().collect()
+    }
+
+    /// True if a client has an IPv6 prefix.
+    pub(super) fn governs_ipv6(&self) -> bool {
+        self.clients.iter().any(|prefix| prefix.addr().is_ipv6())
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     forwarding: BTreeMap<String, Option<bool>>,
     /// Interface → whether it forwards IPv6.
     forwarding6: BTreeMap<String, Option<bool>>,
+    /// True if an interface can forward IPv6 without the others (Linux 6.17).
+    forwards_alone: bool,
     /// `ip_local_reserved_ports`.
     reserved: Option<String>,
     /// First and last port of `ip_local_port_range`.
@@ -24,15 +26,20 @@ pub(super) struct Facts {
 
 /// Reads the settings of this network namespace.
 pub(super) fn look(subject: &Subject) -> Facts {
-    let of = |family: &str| {
-        let forwards = |name: &str| Some(read(&format!("net/{family}/conf/{name}/forwarding"))? == "1");
+    let is_on = |name: String| Some(read(&name)? != "0");
+    let of = |forwards: &dyn Fn(&str) -> Option<bool>| {
         subject.interfaces().map(|name| (name.to_owned(), forwards(name))).collect()
     };
+    let all6 = is_on("net/ipv6/conf/all/forwarding".to_owned()) == Some(true);
+    let alone = |name: &str| is_on(format!("net/ipv6/conf/{name}/force_forwarding"));
     let range = read("net/ipv4/ip_local_port_range");
     let range = range.as_deref().and_then(|range| range.split_once(char::is_whitespace));
     Facts {
-        forwarding: of("ipv4"),
-        forwarding6: of("ipv6"),
+        forwarding: of(&|name| is_on(format!("net/ipv4/conf/{name}/forwarding"))),
+        forwarding6: of(&|name| {
+            Some(is_on(format!("net/ipv6/conf/{name}/forwarding"))? && (all6 || alone(name) == Some(true)))
+        }),
+        forwards_alone: subject.interfaces().all(|name| alone(name).is_some()),
         reserved: read("net/ipv4/ip_local_reserved_ports"),
         ephemeral: range.and_then(|(first, last)| first.trim().parse().ok().zip(last.trim().parse().ok())),
     }
@@ -80,28 +87,36 @@ fn forwarding(facts: &Facts, subject: &Subject) -> Vec<Finding> {
     off.iter().map(finding).collect()
 }
 
-/// Only where both sides have IPv6.
-fn forwarding6(facts: &Facts, subject: &Subject, interfaces: &Interfaces) -> Vec<Finding> {
+/// Only where a client has IPv6, and the uplink too.
+fn forwarding6(facts: &Facts, subject: &Subject, interfaces: &Interfaces) -> Option<Finding> {
     let has = |name: &String| interfaces.get(name).is_some_and(|interface| interface.has_global(IpAddr::is_ipv6));
-    let (uplinks, lan): (Vec<_>, Vec<_>) = (
-        subject.uplinks.iter().filter(|name| has(name)).collect(),
-        subject.lan.iter().filter(|name| has(name)).collect(),
-    );
-    if uplinks.is_empty() || lan.is_empty() {
-        return Vec::new();
+    if !subject.governs_ipv6() || !subject.uplinks.iter().any(has) {
+        return None;
     }
-    let both = || uplinks.iter().chain(&lan).map(|name| name.as_str());
-    if both().all(|name| facts.forwarding6.get(name) != Some(&Some(false))) {
-        return vec![Finding::pass(FORWARDING6, format!("{} forward IPv6", both().collect::<Vec<_>>().join(", ")))];
+    let off: Vec<&str> = subject.interfaces().filter(|name| facts.forwarding6.get(*name) == Some(&Some(false))).collect();
+    if off.is_empty() {
+        let names: Vec<&str> = subject.interfaces().collect();
+        return Some(Finding::pass(FORWARDING6, format!("{} forward IPv6", names.join(", "))));
     }
-    // A router does not listen to router advertisements, unless it is told to: they may be where its own address comes from.
-    let accept = uplinks.iter().map(|name| format!("net/ipv6/conf/{}/accept_ra=2 ", quoted(name))).collect::<String>();
-    let finding = Finding::warn(
-        FORWARDING6,
-        "LAN and uplink have IPv6 addresses, but IPv6 is not forwarded",
-        "Clients that believe in their IPv6 address wait before they try IPv4.",
-    );
-    vec![finding.fixed_by(format!("sysctl -w {accept}net/ipv6/conf/all/forwarding=1"))]
+    if !subject.is_attached {
+        let seen = format!("{} do not forward IPv6 yet: `run` switches it on", off.join(", "));
+        return Some(Finding::pass(FORWARDING6, seen));
+    }
+    let seen = format!("{} do not forward IPv6, though `run` had switched it on", off.join(", "));
+    let meaning = "What needs the kernel is lost: clients are not told that a packet is too big, and their connections hang.";
+    Some(Finding::fail(FORWARDING6, seen, meaning).fixed_by(forward6(facts, subject, &off)))
+}
+
+/// A router takes no router advertisements unless it is told to: they may be where the uplink's own address comes from.
+fn forward6(facts: &Facts, subject: &Subject, off: &[&str]) -> String {
+    let conf = |name: &str, key: &str| format!(" net/ipv6/conf/{}/{key}", quoted(name));
+    let accept: String = subject.uplinks.iter().map(|name| conf(name, "accept_ra=2")).collect();
+    let forward = if facts.forwards_alone {
+        off.iter().map(|name| conf(name, "forwarding=1") + &conf(name, "force_forwarding=1")).collect()
+    } else {
+        conf("all", "forwarding=1")
+    };
+    format!("sysctl -w{accept}{forward}")
 }
 
 fn reserved(facts: &Facts, subject: &Subject) -> Finding {

@@ -28,6 +28,7 @@ use self::{
     walk::{Certainty, Event, Probe, What, forwarding, sending},
 };
 use super::{command::ask, finding::Finding, interfaces::Interfaces, subject::Subject};
+use crate::policy::Protocol;
 
 const RULES: &str = "firewall-rules";
 const DROP: &str = "firewall-drop";
@@ -47,7 +48,7 @@ pub(super) struct Facts {
     unread: Vec<String>,
 }
 
-/// Servers of the policy's hosts, by host.
+/// Addresses of the policy's hosts, by host.
 pub(super) type Servers = HashMap<String, Vec<IpNet>>;
 
 /// Reads the rules of this network namespace.
@@ -100,8 +101,11 @@ impl Facts {
 /// What the rules would do to packets of the policy.
 pub(super) fn judge(facts: &Facts, subject: &Subject, interfaces: &Interfaces, servers: &Servers) -> Vec<Finding> {
     let mut findings: Vec<Finding> = facts.unread.iter().map(|why| Finding::not_tested(RULES, why.as_str())).collect();
+    // IPv6 packets are never fragmented on the way.
     let sources = subject.sources();
-    let probes = probes(subject, &sources, servers);
+    let ipv4 = |prefixes: &Vec<IpNet>| prefixes.iter().filter(|prefix| prefix.addr().is_ipv4()).copied().collect();
+    let servers: Servers = servers.iter().map(|(host, prefixes)| (host.clone(), ipv4(prefixes))).collect();
+    let probes = probes(subject, &sources, &servers);
     let met: Vec<Met<'_>> = collect(facts, subject, &probes);
     let exceptional = interfaces.fragmenting(subject);
     findings.extend(met.iter().map(|met| met.finding(subject, exceptional.as_deref())));
@@ -153,10 +157,15 @@ fn probes<'a>(subject: &'a Subject, sources: &'a [IpNet], servers: &'a Servers) 
         };
         for flow in &policy.flows {
             let destinations = servers.get(&flow.host).map_or(&[][..], Vec::as_slice);
-            let ranges = flow.ports.iter();
-            probes.extend(
-                ranges.map(|range| probe(&flow.name, range.protocol.number(), (range.first, range.last), destinations)),
-            );
+            for range in &flow.ports {
+                let protocol = match range.protocol {
+                    Protocol::Tcp => 6,
+                    Protocol::Udp => 17,
+                    // A ping is never larger than a link unless somebody wants it to be.
+                    Protocol::Icmp => continue,
+                };
+                probes.push(probe(&flow.name, protocol, (range.first, range.last), destinations));
+            }
         }
     }
     probes

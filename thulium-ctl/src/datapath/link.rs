@@ -1,6 +1,8 @@
 //! What the kernel says of an interface by ioctl. `/sys` is not asked: it shows the network namespace in which it was mounted.
 
-use std::{net::UdpSocket, os::fd::AsRawFd};
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// `struct ethtool_drvinfo` of `linux/ethtool.h`, up to the driver's name; the rest is not read.
 #[repr(C, align(4))]
@@ -43,7 +45,8 @@ fn named(interface: &str) -> libc::ifreq {
 }
 
 fn ask(what: libc::c_ulong, request: &mut libc::ifreq) -> Option<()> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Not bound: there may be no port left to the host.
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).ok()?;
     // SAFETY: the request and what it points to live through the call and are as large as what the kernel writes.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_mut(request)) };
     (result == 0).then_some(())

@@ -4,7 +4,7 @@
 //!
 //! * `system`: kernel, BPF file system. `interfaces`: up, addressed, MTU, XDP. `routes`: ways out, next hop, `rp_filter`.
 //! * `sysctls`: forwarding, ports. `names`: each name at each resolver. `helper`: the kernel's SIP helper.
-//! * [`firewall`]: rules of nftables and iptables. `programs`: XDP and TC programs of others. `offload`: what the hardware does.
+//! * `firewall`: rules of nftables and iptables. `programs`: XDP and TC programs of others. `offload`: what the hardware does.
 //!
 //! The gateway's own tools are asked (`ip`, `tc`, `nft`, `iptables`, `ethtool`), so that an admin can see the same. Where one is
 //! missing, its checks say "not tested".

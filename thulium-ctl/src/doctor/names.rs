@@ -47,10 +47,8 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
             {
                 let (resolver, lookup) = (resolver.clone(), Lookup::new(servers.clone()));
                 asking.spawn(async move {
-                    let addresses = addresses(
-                        lookup.ask(&name, Family::Ipv4).await,
-                        lookup.ask(&name, Family::Ipv6).await,
-                    );
+                    let addresses =
+                        addresses(lookup.ask(&name, Family::Ipv4).await, lookup.ask(&name, Family::Ipv6).await);
                     Answer { host, name, resolver, addresses }
                 });
             }
@@ -63,7 +61,8 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
 
 /// The addresses of both families; a failure of one counts only where the other has none either.
 fn addresses(ipv4: Result<Found, String>, ipv6: Result<Found, String>) -> Result<BTreeSet<IpAddr>, String> {
-    let found: BTreeSet<IpAddr> = [&ipv4, &ipv6].into_iter().flatten().flat_map(|found| found.addresses.clone()).collect();
+    let found: BTreeSet<IpAddr> =
+        [&ipv4, &ipv6].into_iter().flatten().flat_map(|found| found.addresses.clone()).collect();
     if found.is_empty() { ipv4.and(ipv6).map(|none| none.addresses) } else { Ok(found) }
 }
 

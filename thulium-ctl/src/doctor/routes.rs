@@ -43,6 +43,8 @@ enum Neighbour {
     Known(String),
     /// The kernel's state of it.
     Silent(String),
+    /// It could not be asked: why.
+    Unasked(String),
 }
 
 /// What the kernel says of its routes.
@@ -71,7 +73,7 @@ pub(super) fn look(subject: &Subject, servers: &Servers) -> Facts {
     let named = subject.policy.iter().flat_map(|policy| policy.lan.clients.iter().flatten());
     let named = named.filter(|clients| clients.addr().is_ipv4());
     // The gateway's own address is one of them, often the first.
-    let clients = named.map(|clients| (*clients, clients.hosts().take(2).find_map(|host| way(host.into()))));
+    let clients = named.map(|clients| (*clients, clients.hosts().take(2).find_map(&way)));
     let mut facts = Facts {
         servers: servers.collect(),
         clients: clients.collect(),
@@ -122,14 +124,15 @@ fn resolve(uplink: &str, next_hop: IpAddr) -> Neighbour {
         let states = json[0]["state"].as_array().into_iter().flatten().filter_map(Value::as_str);
         (json[0]["lladdr"].as_str().map(str::to_owned), states.collect::<Vec<_>>().join(" "))
     };
-    if let Ok(socket) = UdpSocket::bind("0.0.0.0:0") {
-        // Whether it arrives does not matter.
-        let _ = socket.send_to(&[], (next_hop, DISCARD));
-    }
+    // Without a port, or down, only what is known already counts.
+    let sent = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(&[], (next_hop, DISCARD)));
     let deadline = Instant::now() + PATIENCE;
     loop {
         match state() {
             (Some(address), _) => return Neighbour::Known(address),
+            (None, _) if let Err(error) = &sent => {
+                return Neighbour::Unasked(format!("{next_hop} on {uplink} cannot be asked for its address: {error}"));
+            }
             (None, state) if state.contains("FAILED") || Instant::now() > deadline => return Neighbour::Silent(state),
             _ => sleep(PAUSE),
         }
@@ -209,6 +212,7 @@ fn no_route(facts: &Facts, uplink: &str) -> Finding {
 fn next_hop(uplink: &str, hop: IpAddr, neighbour: &Neighbour) -> Finding {
     match neighbour {
         Neighbour::Known(address) => Finding::pass(NEXT_HOP, format!("{hop} on {uplink} is {address}")),
+        Neighbour::Unasked(why) => Finding::not_tested(NEXT_HOP, why.as_str()),
         Neighbour::Silent(state) => {
             let state = if state.is_empty() { String::new() } else { format!(" ({state})") };
             Finding::fail(

@@ -93,7 +93,8 @@ fn forwarding6(facts: &Facts, subject: &Subject, interfaces: &Interfaces) -> Opt
     if !subject.governs_ipv6() || !subject.uplinks.iter().any(has) {
         return None;
     }
-    let off: Vec<&str> = subject.interfaces().filter(|name| facts.forwarding6.get(*name) == Some(&Some(false))).collect();
+    let off: Vec<&str> =
+        subject.interfaces().filter(|name| facts.forwarding6.get(*name) == Some(&Some(false))).collect();
     if off.is_empty() {
         let names: Vec<&str> = subject.interfaces().collect();
         return Some(Finding::pass(FORWARDING6, format!("{} forward IPv6", names.join(", "))));
@@ -103,7 +104,8 @@ fn forwarding6(facts: &Facts, subject: &Subject, interfaces: &Interfaces) -> Opt
         return Some(Finding::pass(FORWARDING6, seen));
     }
     let seen = format!("{} do not forward IPv6, though `run` had switched it on", off.join(", "));
-    let meaning = "What needs the kernel is lost: clients are not told that a packet is too big, and their connections hang.";
+    let meaning =
+        "What needs the kernel is lost: clients are not told that a packet is too big, and their connections hang.";
     Some(Finding::fail(FORWARDING6, seen, meaning).fixed_by(forward6(facts, subject, &off)))
 }
 

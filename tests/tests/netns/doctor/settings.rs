@@ -22,8 +22,6 @@ fn forwarding_that_was_switched_off() -> Result<()> {
 #[test]
 fn run_says_what_it_sets_and_down_puts_it_back() -> Result<()> {
     let lab = Lab::new()?;
-    lab.enable_ipv6()?;
-    lab.gw.sysctl("net/ipv6/conf/all/forwarding", "0")?;
     lab.gw.sysctl("net/ipv4/ip_forward", "0")?;
     lab.gw.sysctl("net/ipv4/conf/lan0/forwarding", "1")?;
     let settings = || {
@@ -41,6 +39,7 @@ fn run_says_what_it_sets_and_down_puts_it_back() -> Result<()> {
     ensure!(log.contains("wan0 forwards packets (net/ipv4/conf/wan0/forwarding)"), "{log}");
     ensure!(log.contains("ports 40000-65535 are reserved for mappings"), "{log}");
     ensure!(!log.contains("lan0 forwards"), "what was right already is left alone: {log}");
+    ensure!(!log.contains("ipv6"), "nobody has IPv6 here: {log}");
     gateway.down()?;
     assert_eq!(settings()?, before);
     Ok(())
@@ -57,13 +56,15 @@ fn before_the_first_run_forwarding_is_no_concern() -> Result<()> {
 }
 
 #[test]
-fn ipv6_that_is_not_forwarded() -> Result<()> {
+fn ipv6_forwarding_that_was_switched_off() -> Result<()> {
     let lab = Lab::new()?;
     lab.enable_ipv6()?;
-    lab.gw.sysctl("net/ipv6/conf/all/forwarding", "0")?;
     let _gateway = lab.start(POLICY)?;
-    assert_eq!(lab.gw.read_sysctl("net/ipv6/conf/all/forwarding")?, "0", "`run` leaves it as it is");
-    named_and_fixed(&lab, "forwarding-ipv6", "warn", "IPv6 is not forwarded")
+    assert!(Doctor::ask(&lab)?.has("forwarding-ipv6", "pass", "wan0, lan0 forward IPv6"));
+    lab.gw.sysctl("net/ipv6/conf/all/forwarding", "0")?;
+    named_and_fixed(&lab, "forwarding-ipv6", "fail", "wan0, lan0 do not forward IPv6")?;
+    assert!(Doctor::ask(&lab)?.has("forwarding-ipv6", "pass", "wan0, lan0 forward IPv6"));
+    Ok(())
 }
 
 #[test]

@@ -86,12 +86,19 @@ pub fn watch<H: Hook, A: Outside>(frame: &H, watched: &Watched<'_, A>, moment: &
     if known == 1 || minor == 0 {
         return None;
     }
-    let hellos = Hellos::opened(&Segment::read(frame, watched.packet)?, tls::version(minor));
-    if A::hellos().insert(watched.session(), hellos, 0).is_err() {
+    let segment = Segment::read(frame, watched.packet)?;
+    if !await_hellos(watched, &segment, minor) {
         return Some(Reason::SessionsFull);
     }
     watched.mark(1);
     None
+}
+
+/// Makes room for the hellos of a session that `syn` opens and whose flow has the floor `minor`; false if there is none. A
+/// function of its own: `watch` is deep in a chain of calls, and its stack is not to hold all of this while it calls others.
+#[inline(never)]
+fn await_hellos<A: Outside>(watched: &Watched<'_, A>, syn: &Segment, minor: u8) -> bool {
+    A::hellos().insert(watched.session(), Hellos::opened(syn, tls::version(minor)), 0).is_ok()
 }
 
 /// Judges a packet that is due. `Settled` means that both hellos were good.

@@ -67,10 +67,16 @@ fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, mome
 /// A packet that the kernel forwards for somebody who is not governed. It must not be mixed up with a session of ours.
 #[inline(always)]
 fn kernels_own<A: Network>(packet: &Packet<A>, moment: &Moment) -> Outcome {
-    if packet.fault.is_none() && table::find(&packet.reply_key(), moment).is_some() {
+    if packet.fault.is_none() && is_of_session(packet, moment) {
         return Err(Reason::ForeignNat.into());
     }
     Ok(Verdict::PASS_FOREIGN)
+}
+
+/// True if the reply to this packet would be taken for one of a session. A function of its own for the sake of the stack.
+#[inline(never)]
+fn is_of_session<A: Network>(packet: &Packet<A>, moment: &Moment) -> bool {
+    table::find(&packet.reply_key(), moment).is_some()
 }
 
 /// A packet that the kernel forwards leaves. If its NAT gave it our external address, the reply to it is the kernel's, even

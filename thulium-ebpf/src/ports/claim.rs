@@ -141,8 +141,9 @@ fn claim_port<H: Hook>(search: &Search<'_, H>) -> Claim {
     Claim::Won
 }
 
-/// True if a socket of the gateway itself receives what the packet's destination sends to this port.
-#[inline(always)]
+/// True if a socket of the gateway itself receives what the packet's destination sends to this port. A function of its own
+/// for the sake of the stack.
+#[inline(never)]
 fn host_owns_port<H: Hook>(search: &Search<'_, H>, key: &PortKey<Address4>) -> bool {
     let remote = Endpoint::new(search.packet.destination, search.packet.destination_port);
     host_owns(search.frame, key.protocol, remote, Endpoint::new(key.address, key.port))

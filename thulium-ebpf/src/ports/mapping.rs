@@ -26,18 +26,18 @@ pub(super) fn hold<H: Hook>(
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
     let uplink = UPLINKS.get(u32::from(slot)).ok_or(Reason::NoUplinkAddress)?;
-    let client = Endpoint::new(packet.source, packet.source_port);
     if uplink.translates == 0 {
-        return Ok(client);
+        return Ok(Endpoint::new(packet.source, packet.source_port));
     }
     if uplink.interface == 0 || uplink.address.is_unspecified() {
         return Err(Reason::NoUplinkAddress);
     }
+    let client = Endpoint::new(packet.source, packet.source_port);
     let key = MappingKey { client, epoch: uplink.epoch, protocol: packet.protocol, uplink: slot, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(key) {
         // SAFETY: a live map value of plain words.
         let external = unsafe { *external };
-        if hold_port(&external, packet.protocol, &client) {
+        if hold_port(&external, packet.protocol, &key.client) {
             return Ok(external);
         }
         // Its last session ended this very moment: the mapping is made anew.
@@ -51,7 +51,7 @@ pub(super) fn hold<H: Hook>(
             discard(&external, packet.protocol);
             match MAPPINGS.get_ptr(key) {
                 // SAFETY: as above.
-                Some(winner) if hold_port(unsafe { &*winner }, packet.protocol, &client) => Ok(unsafe { *winner }),
+                Some(winner) if hold_port(unsafe { &*winner }, packet.protocol, &key.client) => Ok(unsafe { *winner }),
                 _ => Err(Reason::PortsExhausted),
             }
         }

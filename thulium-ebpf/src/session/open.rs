@@ -71,16 +71,26 @@ enum Inserted {
 /// session meanwhile: it serves this packet, too.
 #[inline(never)]
 fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
+    if !end_stale(packet, moment) {
+        return false;
+    }
+    for _ in 0..2 {
+        sweep::<A>(moment);
+        wake_one(moment.now);
+    }
+    true
+}
+
+/// Ends a stale session that has the packet's key. False if there is a live one. A function of its own for the sake of the
+/// stack: the key is not on it while others are ended.
+#[inline(never)]
+fn end_stale<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     let key = packet.key(Side::Lan);
     if let Some(entry) = A::flows().get_ptr_mut(key) {
         if is_live(&key, entry, moment) {
             return false;
         }
         end(&key, entry, moment);
-    }
-    for _ in 0..2 {
-        sweep::<A>(moment);
-        wake_one(moment.now);
     }
     true
 }

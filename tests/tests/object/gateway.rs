@@ -268,7 +268,7 @@ fn behind_link(before: &[u8], after: &[u8]) -> Vec<u8> {
 }
 
 /// The object that `cargo xtask build` made, or the one that `THULIUM_OBJECT` names.
-fn object() -> PathBuf {
+pub(crate) fn object() -> PathBuf {
     let built = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("bpf").join("thulium.o");
     env::var_os("THULIUM_OBJECT").map_or_else(built, PathBuf::from)
 }

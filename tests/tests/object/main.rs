@@ -21,6 +21,7 @@ mod races;
 mod refused;
 mod resting;
 mod shares;
+mod stack;
 mod sweeping;
 mod tcp;
 mod tls;

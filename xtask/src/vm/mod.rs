@@ -58,14 +58,22 @@ pub(crate) struct Program {
     pub(crate) file: PathBuf,
 }
 
+/// Whether this machine can run tests on other kernels.
+///
+/// # Errors
+/// If it cannot: why.
+pub(crate) fn is_possible() -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" || workspace::on_path("apt-get").is_none() {
+        bail!("other kernels need an x86_64 machine with Debian's packages");
+    }
+    Ok(())
+}
+
 /// Runs `programs` on the kernel `series`, with `arguments`, or the core of them without. Their output goes to standard output.
 ///
 /// # Errors
-/// If the machine cannot be made, a test fails, or the end of the tests is not heard of.
+/// If the virtual machine cannot be made, a test fails, or the end of the tests is not heard of.
 pub(crate) fn test(series: &str, programs: &[Program], arguments: &[String]) -> Result<()> {
-    if std::env::consts::ARCH != "x86_64" {
-        bail!("tests on other kernels are run on x86_64 only");
-    }
     let folder = workspace::target().join("vm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // The machine's files have fixed names. Closing it unlocks it.

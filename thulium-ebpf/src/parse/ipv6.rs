@@ -59,7 +59,9 @@ fn network_fault<F: Frame>(
     let mut next = header.next_hdr;
     let mut walked = 0;
     for _ in 0..HEADERS {
-        if next != extension::HOP_BY_HOP && next != extension::DESTINATION {
+        // Hop-by-hop options come first or not at all (RFC 8200 §4.1).
+        let is_in_place = next == extension::DESTINATION || (next == extension::HOP_BY_HOP && walked == 0);
+        if !is_in_place {
             break;
         }
         let Some([following, units]) = frame.read::<[u8; 2]>(network + Ipv6Hdr::LEN + walked) else {
@@ -85,7 +87,7 @@ fn network_fault<F: Frame>(
         walked += 8;
     }
     if matches!(next, extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT | extension::DESTINATION) {
-        // Too many of them, behind a fragment's, or a route of the sender's own (RFC 5095).
+        // Too many of them, in a wrong place, or a route of the sender's own (RFC 5095).
         return Some(Reason::IpOptions);
     }
     let headers = Ipv6Hdr::LEN + walked;

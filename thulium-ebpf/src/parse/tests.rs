@@ -181,6 +181,14 @@ fn extension_headers_are_walked_up_to_a_bound() {
     assert_eq!(parsed6(ipv6(60, &many)).fault, Some(Reason::IpOptions), "more than four");
     let long = [[protocol::UDP, 8].as_slice(), &[0; 70], &udp(b"")].concat();
     assert_eq!(parsed6(ipv6(60, &long)).fault, Some(Reason::IpOptions), "more than 64 bytes");
+    for misplaced in [0, 60] {
+        let behind = options(0, &options(protocol::UDP, &udp(b"INVITE")));
+        assert_eq!(
+            parsed6(ipv6(misplaced, &behind)).fault,
+            Some(Reason::IpOptions),
+            "hop-by-hop options behind others"
+        );
+    }
     let routed = [[protocol::UDP, 0, 0, 0, 0, 0, 0, 0].as_slice(), &udp(b"")].concat();
     assert_eq!(parsed6(ipv6(43, &routed)).fault, Some(Reason::IpOptions), "a route of the sender's");
     assert_eq!(parsed6(ipv6(0, &[60])).fault, Some(Reason::Malformed), "cut short");

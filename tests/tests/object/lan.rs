@@ -115,13 +115,16 @@ fn only_a_syn_opens_a_tcp_session() {
 }
 
 #[test]
-fn a_frame_for_another_station_is_not_ours() {
+fn a_frame_for_another_station_or_for_all_is_not_ours() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
-    for (hook, packet) in [(Hook::Lan, sip_out()), (Hook::Uplink, sip_in())] {
-        let mut frame = frame(0x0800, &packet);
-        frame[5] ^= 0xff;
-        let ran = gateway.send_frame(hook, &frame);
-        assert_eq!(ran, Ran { action: Action::Pass, packet, mark: 0 }, "{hook:?}");
+    let stations = [("another", [2, 0, 0, 0, 0, 0xfe]), ("multicast", [1, 0, 0x5e, 0, 0, 1]), ("broadcast", [0xff; 6])];
+    for (name, station) in stations {
+        for (hook, packet) in [(Hook::Lan, sip_out()), (Hook::Uplink, sip_in())] {
+            let mut frame = frame(0x0800, &packet);
+            frame[..6].copy_from_slice(&station);
+            let ran = gateway.send_frame(hook, &frame);
+            assert_eq!(ran, Ran { action: Action::Pass, packet, mark: 0 }, "{name}, {hook:?}");
+        }
     }
 }

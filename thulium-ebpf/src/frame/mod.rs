@@ -74,7 +74,7 @@ pub trait Frame {
     fn ether_type(&self) -> u16;
 
     /// False for a frame that is not the gateway's to handle: with the tag of a VLAN that the hardware or the kernel took off,
-    /// for another station's address, or the copy of a broadcast that the gateway itself sent.
+    /// or not for its own station's address: another station's, everybody's, or the copy of a broadcast of the gateway itself.
     fn is_for_us(&self) -> bool;
 
     /// Segments that the frame stands for: 1 unless it is a GSO packet.

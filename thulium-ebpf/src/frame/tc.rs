@@ -131,13 +131,11 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn is_for_us(&self) -> bool {
-        const OTHER_HOST: u32 = 3; // PACKET_OTHERHOST of linux/if_packet.h
-        const LOOPBACK: u32 = 5; // PACKET_LOOPBACK there; `dev_loopback_xmit` makes it, without a link header
+        const HOST: u32 = 0; // PACKET_HOST of linux/if_packet.h: neither another station, nor all of them (kernel: `ip_forward`)
         const VLAN: u32 = 0xfff; // VLAN_VID_MASK of linux/if_vlan.h; VLAN 0 is a priority only, and no VLAN (802.1Q §9.6)
         let skb = self.0.skb.skb;
         // SAFETY: the kernel hands us a valid context.
-        let (tagged, kind) = unsafe { ((*skb).vlan_present != 0 && (*skb).vlan_tci & VLAN != 0, (*skb).pkt_type) };
-        !tagged && kind != OTHER_HOST && kind != LOOPBACK
+        unsafe { ((*skb).vlan_present == 0 || (*skb).vlan_tci & VLAN == 0) && (*skb).pkt_type == HOST }
     }
 
     #[inline(always)]

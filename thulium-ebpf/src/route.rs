@@ -2,7 +2,8 @@
 
 use aya_ebpf::{
     bindings::{
-        BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Params,
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Params,
     },
     helpers::generated::bpf_fib_lookup,
 };
@@ -88,9 +89,11 @@ fn ask<H: Hook>(frame: &H, params: &mut Params) -> Way {
     let answer = unsafe { bpf_fib_lookup(frame.context(), params, size_of::<Params>() as i32, 0) };
     const SUCCESS: i64 = BPF_FIB_LKUP_RET_SUCCESS as i64;
     const NO_NEIGHBOUR: i64 = BPF_FIB_LKUP_RET_NO_NEIGH as i64;
+    // The way is known, and its MTU is another stage's question (kernel: `bpf_skb_fib_lookup`).
+    const TOO_LARGE: i64 = BPF_FIB_LKUP_RET_FRAG_NEEDED as i64;
     const FORWARDING_OFF: i64 = BPF_FIB_LKUP_RET_FWD_DISABLED as i64;
     match answer {
-        SUCCESS | NO_NEIGHBOUR => role_of(params.ifindex).map_or(Way::Elsewhere, Way::By),
+        SUCCESS | NO_NEIGHBOUR | TOO_LARGE => role_of(params.ifindex).map_or(Way::Elsewhere, Way::By),
         FORWARDING_OFF => Way::Unknown,
         _ => Way::Elsewhere,
     }

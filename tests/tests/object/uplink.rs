@@ -5,7 +5,8 @@ use std::net::{Ipv6Addr, UdpSocket};
 use thulium_ebpf::abi::{Reason, Reason::*};
 
 use crate::{
-    gateway::{Action, Gateway, Hook},
+    gateway::{Action, GOVERNED, Gateway, Hook},
+    network,
     refused::Refused,
     traffic::*,
 };
@@ -141,6 +142,18 @@ fn refuse_all<const N: usize>(rows: [(&str, Vec<u8>, Reason); N]) {
             gateway.refuses(hook, &packet, Refused::new(reason));
         }
     }
+}
+
+#[test]
+fn what_is_larger_than_the_lans_mtu_is_refused_all_the_same() {
+    // With the client's neighbour known, the kernel's answer to "which way?" is another one: too large for it.
+    let mut gateway = with_session();
+    network::add_neighbour(CLIENT.into());
+    let large = Ipv4::new(STRANGER, CLIENT).udp(53, PHONE_PORT, &[7; 1600]);
+    for hook in BOTH {
+        gateway.refuses(hook, &large, Refused::new(Unsolicited));
+    }
+    gateway.passes(Hook::Lan, &Ipv4::new(CLIENT, STRANGER).udp(PHONE_PORT, 53, &[7; 1600]), GOVERNED);
 }
 
 const V6_GATEWAY: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 1);

@@ -82,7 +82,8 @@ fn find<F: Edit, A: Copy>(frame: &F, packet: &Packet<A>) -> Option<usize> {
             [NO_OPERATION, _] => at += 1,
             [MSS, 4] => return Some(transport + (at & 0x3f) + 2),
             [_, 0 | 1] => return None,
-            [_, length] => at += usize::from(length & 0x3f),
+            // One that is longer than the header ends the search.
+            [_, length] => at += usize::from(length),
         }
     }
     None
@@ -137,10 +138,16 @@ mod tests {
 
     #[test]
     fn what_fits_or_says_nothing_stays() {
-        for options in
-            [[2, 4, 5, 180].as_slice(), &[1, 1, 4, 2], &[], &[0, 2, 4, 5, 180], &[2, 3, 5, 180], &[7, 0, 2, 4]]
-        {
+        for options in [[2, 4, 5, 180].as_slice(), &[1, 1, 4, 2], &[]] {
             assert_eq!(clamped(options, 1460), syn(options));
+        }
+    }
+
+    #[test]
+    fn what_is_no_option_stays() {
+        let behind_a_long_one = [8, 0x80 | 10, 1, 2, 3, 4, 0, 0, 0, 0, 2, 4, 5, 180, 0, 0];
+        for options in [behind_a_long_one.as_slice(), &[0, 2, 4, 5, 180], &[2, 3, 5, 180], &[7, 0, 2, 4, 5, 180]] {
+            assert_eq!(clamped(options, 1400), syn(options));
         }
     }
 

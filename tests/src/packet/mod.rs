@@ -6,6 +6,7 @@ mod capture;
 mod craft;
 mod craft6;
 mod parsed;
+pub mod random;
 
 pub use self::{
     capture::{Capture, send, send_tagged},

@@ -155,7 +155,8 @@ impl Gateway {
         self.run(hook, frame, 0, 0)
     }
 
-    fn run(&self, hook: Hook, frame: &[u8], mark: u32, segments: u32) -> Ran {
+    /// Hands a whole frame to a hook, with this mark, as one that stands for so many segments.
+    pub(crate) fn run(&self, hook: Hook, frame: &[u8], mark: u32, segments: u32) -> Ran {
         let (program, interface, from) = match hook {
             Hook::Lan => ("lan_ingress", self.lan, self.lan),
             Hook::Uplink => ("uplink_ingress", self.wan, self.wan),

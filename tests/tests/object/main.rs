@@ -18,6 +18,7 @@ mod maps;
 mod network;
 mod ports;
 mod races;
+mod random;
 mod refused;
 mod resting;
 mod shares;

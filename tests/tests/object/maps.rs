@@ -275,6 +275,8 @@ impl Gateway {
         self.clear::<MappingKey<Address4>, Endpoint<Address4>>("mappings4");
         self.clear::<PortKey<Address4>, PortOwner<Address4>>("ports4");
         self.clear::<ClientKey<Address4>, Client>("clients4");
+        self.clear::<FragmentKey<Address4>, Datagram>("fragments4");
+        self.clear::<FlowKey<Address4>, Hellos>("hellos4");
     }
 
     fn clear<K: Pod, V: Pod>(&mut self, name: &str) {

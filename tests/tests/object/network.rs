@@ -41,13 +41,8 @@ pub(crate) struct Interfaces {
 
 /// Lets the gateway know the hardware address of a host on the LAN.
 pub(crate) fn add_neighbour(address: IpAddr) {
-    run(&["neigh", "add", &address.to_string(), "lladdr", "02:00:00:00:00:77", "dev", "lan0"]);
-}
-
-/// Runs ip(8) in this thread's namespace.
-pub(crate) fn run(arguments: &[&str]) {
-    let ran = Command::new("ip").args(arguments).status().expect("ip(8) is not there");
-    assert!(ran.success(), "ip {}", arguments.join(" "));
+    let arguments = ["neigh", "add", &address.to_string(), "lladdr", "02:00:00:00:00:77", "dev", "lan0"];
+    assert!(Command::new("ip").args(arguments).status().unwrap().success(), "ip {}", arguments.join(" "));
 }
 
 /// Moves this thread into a network namespace of its own, which ends with the thread, and makes it a gateway.

@@ -40,7 +40,11 @@ pub(super) fn tcp(chance: &mut Chance, talk: &Talk, flags: u8, options: &[u8], p
     let mut segment = Vec::with_capacity(60 + payload.len());
     segment.extend(talk.source.port().to_be_bytes());
     segment.extend(talk.destination.port().to_be_bytes());
-    segment.extend(chance.bytes(8)); // sequence and acknowledgement number
+    // Sequence and acknowledgement number. Most connections begin with the same, so that their segments follow each other.
+    let follows = u32::from(flags & SYN == 0);
+    let number = chance.pick(&[1000, 1000, 1000, 1300, u32::MAX]).wrapping_add(follows);
+    segment.extend(number.to_be_bytes());
+    segment.extend(1001_u32.to_be_bytes());
     let header = (20 + options.len()).next_multiple_of(4);
     segment.extend([(header as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(options);

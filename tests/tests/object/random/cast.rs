@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use thulium_ebpf::abi::{Address6, ClientPrefix, RemoteAddress, RemotePrefix};
+use thulium_ebpf::abi::{Address6, RemoteAddress, RemotePrefix};
 use thulium_tests::packet::random::{Chance, Talk};
 
 use crate::{gateway::Gateway, maps::*, network, traffic::*};
@@ -23,7 +23,7 @@ const fn v6(network: u16, host: u16) -> Ipv6Addr {
 const CLIENT6: Ipv6Addr = v6(0x20, 0x10);
 const CLIENT6_2: Ipv6Addr = v6(0x20, 0x11);
 const GATEWAY6: Ipv6Addr = v6(0x20, 1);
-const UPLINK6: Ipv6Addr = v6(0x198, 1);
+const UPLINK6: Ipv6Addr = v6(0x51, 1);
 const SERVER6: Ipv6Addr = v6(0x203, 0x10);
 const STUN_SERVER6: Ipv6Addr = v6(0x203, 0x20);
 const STRANGER6: Ipv6Addr = v6(0x203, 0x99);
@@ -142,23 +142,21 @@ pub(super) fn talk_out(chance: &mut Chance, family: Family) -> Talk {
 }
 
 impl Gateway {
-    /// Governs IPv6, too, with the same flows to the same hosts, and gives it a way to the world. One client of each family is
-    /// known by its hardware address, the other is not.
+    /// Governs IPv6, too, with the same flows to the same hosts, and wants TLS 1.2 of `web`. One client of each family is known
+    /// by its hardware address, the other is not.
     pub(super) fn prepare(&mut self) {
-        network::run(&["-6", "address", "add", "2001:db8:198::1/64", "dev", "wan0", "nodad"]);
-        network::run(&["-6", "route", "add", "default", "via", "2001:db8:198::fe", "dev", "wan0"]);
         network::add_neighbour(CLIENT.into());
         network::add_neighbour(CLIENT6.into());
-        let clients = Key::new(32 + 64, ClientPrefix::new(1, Address6::from(v6(0x20, 0))));
-        let mut prefixes: LpmTrie<_, ClientPrefix<Address6>, u64> =
-            self.ebpf.map_mut("prefixes6").unwrap().try_into().unwrap();
-        prefixes.insert(&clients, u64::MAX >> (64 - FLOWS.len()), 0).unwrap();
+        self.govern_ipv6(v6(0x20, 0).into(), SERVER6.into());
+        let stun = RemoteAddress { hosts: 1 << STUN_HOST, until: u64::MAX };
         let mut remotes: LpmTrie<_, RemotePrefix<Address6>, RemoteAddress> =
             self.ebpf.map_mut("remotes6").unwrap().try_into().unwrap();
-        for (host, slot) in [(SERVER6, SERVER_HOST), (STUN_SERVER6, STUN_HOST)] {
-            let address = RemoteAddress { hosts: 1 << slot, until: u64::MAX };
-            remotes.insert(&Key::new(32 + 128, RemotePrefix::new(Address6::from(host))), address, 0).unwrap();
-        }
-        self.set(|settings| settings.governs_ipv6 = 1);
+        remotes.insert(&Key::new(32 + 128, RemotePrefix::new(STUN_SERVER6.into())), stun, 0).unwrap();
+        self.set_floor(WEB, 3);
+        // Neither the clock nor a client's share has a say here.
+        self.set(|settings| {
+            (settings.session_cost, settings.per_client, settings.ports_per_client) = (1, u64::MAX, u64::MAX);
+            (settings.udp_idle, settings.tcp_idle) = (3600 * 1_000_000_000, 3600 * 1_000_000_000);
+        });
     }
 }

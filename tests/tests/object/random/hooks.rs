@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use thulium_tests::packet::random::{Talk, frame as framed, plain};
+use thulium_tests::packet::random::Talk;
 
 use super::{
+    answer::is_answer,
     cast::{is_client, is_governed, is_of_the_link},
     ledger::From,
     reading::{NETWORK, Place, Read, addresses, read},
@@ -46,9 +47,9 @@ impl Trial {
     fn take_out(&mut self, frame: &[u8]) -> Action {
         let ran = self.hand(Hook::Lan, frame, 0);
         match ran.action {
-            Action::Drop => {}
+            _ if self.is_refused(Hook::Lan, frame, &ran) => {}
             Action::Pass => self.passed_up(frame, &ran),
-            Action::Redirect => self.sent_out(Hook::Lan, frame, &ran, true),
+            Action::Drop | Action::Redirect => self.sent_out(Hook::Lan, frame, &ran, true),
         }
         if ran.action != Action::Redirect
             && read(frame)
@@ -57,6 +58,25 @@ impl Trial {
             self.fail(Hook::Lan, frame, Some(&ran), "a packet of an open session was not sent on");
         }
         ran.action
+    }
+
+    /// True if a packet was refused; it is as it was then, or tells its client so.
+    fn is_refused(&mut self, hook: Hook, frame: &[u8], ran: &Ran) -> bool {
+        let is_told = is_answer(hook, frame, ran);
+        if ran.action == Action::Drop && ran.packet != frame[NETWORK..] {
+            self.fail(hook, frame, Some(ran), "it was refused, and changed");
+        }
+        if ran.action != Action::Drop && !is_told {
+            return false;
+        }
+        let session = read(frame).filter(|read| read.protocol == 6).and_then(|read| match hook {
+            Hook::Uplink => self.ledger.inward(&read),
+            _ => self.ledger.out(&read, is_governed),
+        });
+        if let Some(session) = session.filter(|session| self.ledger.is_open(session)) {
+            self.settle(&session);
+        }
+        true
     }
 
     /// A packet of the LAN that the kernel gets: as it was, a client's with its mark. The guard sees it again if it is forwarded.
@@ -77,8 +97,8 @@ impl Trial {
         let ran = self.hand(hook, frame, mark);
         let is_translated = ran.mark == TRANSLATED && mark != TRANSLATED;
         match ran.action {
-            Action::Drop => {}
-            Action::Redirect => self.fail(hook, frame, Some(&ran), "the guard redirects nothing"),
+            _ if self.is_refused(hook, frame, &ran) => {}
+            Action::Drop | Action::Redirect => self.fail(hook, frame, Some(&ran), "the guard redirects nothing"),
             Action::Pass if is_translated && hook == Hook::Guard && mark != SETTLED => {
                 self.sent_out(hook, frame, &ran, false);
             }
@@ -114,11 +134,6 @@ impl Trial {
             self.fail(hook, frame, Some(ran), &what);
         }
         self.redirected += usize::from(hop);
-        if self.ledger.outside(talk.source, talk.protocol).is_none() {
-            // A later fragment opened the session anew, and shows no port: the next packet does.
-            let next = plain(&mut self.chance, &talk);
-            self.take_out(&framed(HARDWARE, &next));
-        }
     }
 
     fn take_in(&mut self, frame: &[u8]) -> Action {
@@ -127,11 +142,15 @@ impl Trial {
         let session = read.as_ref().and_then(|read| self.ledger.inward(read));
         let is_changed = ran.packet != frame[NETWORK..];
         match (ran.action, &read, session) {
-            (Action::Drop, ..) => {}
+            _ if self.is_refused(Hook::Uplink, frame, &ran) => {}
             (Action::Redirect, Some(read), Some(session)) if !needs_kernel(read) => {
                 self.delivered(frame, &ran, read, session.source, true);
             }
-            (Action::Pass, Some(read), Some(session)) if needs_kernel(read) => {
+            // What the kernel has to see is translated; later fragments go the way of their first one. A later one of IPv4 that
+            // follows nothing is for the gateway, by its address.
+            (Action::Pass, Some(read), Some(session))
+                if (is_changed || read.source.is_ipv6()) && (needs_kernel(read) || read.place == Place::Later) =>
+            {
                 self.delivered(frame, &ran, read, session.source, false);
             }
             (Action::Pass, ..) if !is_changed => self.not_ours(frame, &ran, read.as_ref()),

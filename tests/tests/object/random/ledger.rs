@@ -44,8 +44,20 @@ impl Ledger {
     pub(super) fn forget(&mut self) {
         self.sessions.retain(|talk| talk.source.is_ipv6());
         self.known.retain(|talk| talk.source.is_ipv6());
+        self.datagrams.retain(|(_, source, ..), _| source.is_ipv6());
         self.outside.clear();
         self.inside.clear();
+    }
+
+    /// A session ended, and with its client endpoint's last one the endpoint has no outside any more.
+    pub(super) fn ended(&mut self, talk: &Talk) {
+        self.sessions.remove(talk);
+        self.known.retain(|known| known != talk);
+        if !self.known.iter().any(|known| (known.source, known.protocol) == (talk.source, talk.protocol))
+            && let Some(outside) = self.outside.remove(&(talk.source, talk.protocol))
+        {
+            self.inside.remove(&(outside, talk.protocol));
+        }
     }
 
     /// A packet's conversation; of a later fragment, if its first one passed.

@@ -3,12 +3,13 @@
 //! * `cast` says who talks to whom,
 //! * `reading` reads a frame strictly: what it cannot read is no packet of a session,
 //! * `ledger` knows the policy and the sessions that were opened, and so what may pass,
-//! * `rewrite` compares a packet that passed with the one that came,
+//! * `rewrite` compares a packet that passed with the one that came, `answer` knows what a refused client is told,
 //! * `hooks` says what each hook may do with a frame,
 //! * `trial` hands frames to the hooks, and compares the counters with the refusals.
 //!
 //! A failure prints the seed, the frame, and what was wrong. `THULIUM_SEED=number` makes the same frames again, or others.
 
+mod answer;
 mod cast;
 mod hooks;
 mod ledger;

@@ -1,11 +1,15 @@
 //! Frames through the hooks; the counters are compared with the refusals.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
-use thulium_ebpf::abi::Verdict;
+use thulium_ebpf::abi::{Address4, Address6, FlowEntry, FlowKey, Port, Side, Verdict};
 use thulium_tests::packet::random::{Chance, Talk};
 
 use super::{
+    answer::is_answer,
     cast::{Family, talk_of_anybody, talk_out},
     ledger::Ledger,
     reading::NETWORK,
@@ -27,7 +31,7 @@ struct Sent {
     hook: Hook,
     mark: u32,
     frame: Vec<u8>,
-    is_dropped: bool,
+    is_refused: bool,
 }
 
 /// A gateway under trial, and what may pass it.
@@ -48,11 +52,6 @@ impl Trial {
     pub(super) fn new(stream: &str) -> Self {
         let mut gateway = Gateway::with_flow_entries(1 << 16);
         gateway.prepare();
-        // Neither the clock nor a client's share has a say here.
-        gateway.set(|settings| {
-            (settings.session_cost, settings.per_client) = (1, u64::MAX);
-            (settings.udp_idle, settings.tcp_idle) = (3600 * 1_000_000_000, 3600 * 1_000_000_000);
-        });
         Self {
             chance: Chance::of(stream),
             ledger: Ledger::default(),
@@ -95,16 +94,31 @@ impl Trial {
     /// Hands a frame to a hook.
     pub(super) fn hand(&mut self, hook: Hook, frame: &[u8], mark: u32) -> Ran {
         let ran = self.gateway.run(hook, frame, mark, 0);
-        let is_dropped = ran.action == Action::Drop;
-        if is_dropped && ran.packet != frame[NETWORK..] {
-            self.fail(hook, frame, Some(&ran), "it was refused, and changed");
-        }
-        self.batch.push(Sent { hook, mark, frame: frame.to_vec(), is_dropped });
+        let is_refused = ran.action == Action::Drop || is_answer(hook, frame, &ran);
+        self.batch.push(Sent { hook, mark, frame: frame.to_vec(), is_refused });
         self.sent += 1;
         if self.batch.len() >= BATCH {
             self.compare_counters();
         }
         ran
+    }
+
+    /// A packet of an open session was refused: if the session ended with it, the ledger follows.
+    pub(super) fn settle(&mut self, talk: &Talk) {
+        let is_live = match (talk.source.ip(), talk.destination.ip()) {
+            (IpAddr::V4(client), IpAddr::V4(remote)) => {
+                let key = flow_key::<Address4>(talk, client.into(), remote.into());
+                self.gateway.hash::<_, FlowEntry<Address4>>("flows4").get(&key, 0).is_ok()
+            }
+            (IpAddr::V6(client), IpAddr::V6(remote)) => {
+                let key = flow_key::<Address6>(talk, client.into(), remote.into());
+                self.gateway.hash::<_, FlowEntry<Address6>>("flows6").get(&key, 0).is_ok()
+            }
+            _ => false,
+        };
+        if !is_live {
+            self.ledger.ended(talk);
+        }
     }
 
     /// Ends the test: a frame did what it must not.
@@ -131,7 +145,7 @@ impl Trial {
     fn compare_counters(&mut self) {
         let batch = std::mem::take(&mut self.batch);
         let mut expected = HashMap::new();
-        for sent in batch.iter().filter(|sent| sent.is_dropped) {
+        for sent in batch.iter().filter(|sent| sent.is_refused) {
             *expected.entry(place(sent)).or_insert(0) += 1;
         }
         if self.counted() != expected {
@@ -154,7 +168,8 @@ impl Trial {
     fn find_miscounted(&mut self, batch: &[Sent]) -> ! {
         for sent in batch {
             let ran = self.gateway.run(sent.hook, &sent.frame, sent.mark, 0);
-            let expected = (ran.action == Action::Drop).then(|| (place(sent), 1));
+            let expected =
+                (ran.action == Action::Drop || is_answer(sent.hook, &sent.frame, &ran)).then(|| (place(sent), 1));
             let counted = self.counted();
             if counted != expected.into_iter().collect() {
                 self.fail(sent.hook, &sent.frame, Some(&ran), &format!("it was counted as {counted:?}"));
@@ -164,6 +179,20 @@ impl Trial {
             "the counters differ from the refusals before frame {}, but not when the frames are sent again",
             self.sent
         );
+    }
+}
+
+/// The key of a session, as its client sees it.
+fn flow_key<A>(talk: &Talk, source: A, destination: A) -> FlowKey<A> {
+    let [source_port, destination_port] = [talk.source, talk.destination].map(|endpoint| Port::new(endpoint.port()));
+    FlowKey {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol: talk.protocol,
+        side: Side::Lan as u8,
+        pad: 0,
     }
 }
 

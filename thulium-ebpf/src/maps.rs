@@ -41,6 +41,8 @@ pub type Remotes<A> = LpmTrie<RemotePrefix<A>, RemoteAddress, 65_536>;
 pub struct Scratch<A: Address> {
     /// The packet.
     pub packet: Packet<A>,
+    /// The one that it quotes, if it is an ICMP error.
+    pub quote: Packet<A>,
     /// The entry of a session that is being opened.
     pub entry: FlowEntry<A>,
     /// The hello that is being read. Here, the verifier does not try to follow it through every turn.
@@ -186,6 +188,10 @@ pub static FLOW_TABLES: Array<FlowTable, { GENERATIONS as usize }> = Array::new(
 /// (Generation, protocol, remote port) → vector of flows.
 #[btf_map(name = "port_prefixes")]
 pub static PORT_PREFIXES: LpmTrie<PortPrefix, u64, 16_384> = LpmTrie::new();
+
+/// Where a message is put whose checksum is verified.
+#[btf_map(name = "summed")]
+pub static SUMMED: PerCpuArray<[u32; 128], 1> = PerCpuArray::new();
 
 /// Names of flows (first half) and hosts (second half) by slot, so that the datapath explains itself without the daemon.
 #[btf_map(name = "slot_names")]

@@ -1,9 +1,10 @@
 //! The rewrite: one endpoint of the packet, and one hop off its time to live. Payloads are never touched (T9).
 
 use crate::{
-    abi::{Address4, Address6, Endpoint},
+    abi::{Address4, Address6, Endpoint, Port},
+    checksum::{replace16, replace32, udp_never_zero},
     frame::Edit,
-    parse::{Headers, Packet},
+    parse::{Headers, Packet, protocol},
 };
 
 /// Which endpoint of a packet is rewritten.
@@ -15,10 +16,41 @@ pub enum Part {
     Destination,
 }
 
+impl Part {
+    /// Offset of the address in an IPv4 header, bytes.
+    #[inline(always)]
+    const fn address(self) -> usize {
+        match self {
+            Self::Source => 12,
+            Self::Destination => 16,
+        }
+    }
+
+    /// Offset of the port, or of the identifier that is to an ICMP echo what ports are, in a transport header, bytes.
+    #[inline(always)]
+    const fn port(self, protocol: u8) -> usize {
+        match (protocol, self) {
+            (protocol::ICMP, _) => 4,
+            (_, Self::Source) => 0,
+            (_, Self::Destination) => 2,
+        }
+    }
+}
+
 /// An address family whose packets can be sent on. Each edit returns None if the frame could not be written.
 pub trait Rewrite: Headers {
     /// Replaces `part` of the packet by `to`. A later fragment has no port and no checksum to replace.
     fn rewrite<F: Edit>(frame: &mut F, packet: &Packet<Self>, part: Part, to: &Endpoint<Self>) -> Option<()>;
+
+    /// Replaces the endpoint `part` of the packet that `error` quotes by `to`, and leaves whatever follows its headers alone:
+    /// the data, its padding, extensions (RFC 4884). `quote` is as [`crate::parse::read_quote`] reads it.
+    fn rewrite_quote<F: Edit>(
+        frame: &mut F,
+        error: &Packet<Self>,
+        quote: &Packet<Self>,
+        part: Part,
+        to: &Endpoint<Self>,
+    ) -> Option<()>;
 
     /// Takes one hop off, as every router does (RFC 1812 §5.3.1, RFC 8200 §3). The caller has checked that more than one is left.
     fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()>;
@@ -38,6 +70,17 @@ impl Rewrite for Address4 {
     }
 
     #[inline(always)]
+    fn rewrite_quote<F: Edit>(
+        frame: &mut F,
+        error: &Packet<Self>,
+        quote: &Packet<Self>,
+        part: Part,
+        to: &Endpoint<Self>,
+    ) -> Option<()> {
+        rewrite_quote4(frame, error, quote, part, to)
+    }
+
+    #[inline(always)]
     fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()> {
         let network = usize::from(packet.network);
         let old = u16::from_be_bytes([packet.ttl, packet.protocol]).to_be();
@@ -54,6 +97,17 @@ impl Rewrite for Address6 {
     }
 
     #[inline(always)]
+    fn rewrite_quote<F: Edit>(
+        _: &mut F,
+        _: &Packet<Self>,
+        _: &Packet<Self>,
+        _: Part,
+        _: &Endpoint<Self>,
+    ) -> Option<()> {
+        Some(())
+    }
+
+    #[inline(always)]
     fn decrement_ttl<F: Edit>(frame: &mut F, packet: &Packet<Self>) -> Option<()> {
         frame.replace_byte(usize::from(packet.network) + HOP_LIMIT, packet.ttl - 1)
     }
@@ -62,21 +116,83 @@ impl Rewrite for Address6 {
 #[inline(never)]
 fn rewrite4<F: Edit>(frame: &mut F, packet: &Packet<Address4>, part: Part, to: &Endpoint<Address4>) -> Option<()> {
     let network = usize::from(packet.network);
-    let transport = usize::from(packet.transport);
-    let (address_at, port_at, address, port) = match part {
-        Part::Source => (network + 12, transport, packet.source, packet.source_port),
-        Part::Destination => (network + 16, transport + 2, packet.destination, packet.destination_port),
+    let (address, port) = match part {
+        Part::Source => (packet.source, packet.source_port),
+        Part::Destination => (packet.destination, packet.destination_port),
     };
     let checksum = packet.transport_checksum();
     if address != to.address {
-        frame.replace_address(address_at, network + HEADER_SUM, checksum, address, to.address)?;
+        let covering = checksum.filter(|_| covers_addresses(packet.protocol));
+        frame.replace_address(network + part.address(), network + HEADER_SUM, covering, address, to.address)?;
     }
     if let Some(checksum) = checksum
         && port != to.port
     {
-        frame.replace_port(port_at, checksum, port, to.port)?;
+        frame.replace_port(usize::from(packet.transport) + part.port(packet.protocol), checksum, port, to.port)?;
     }
     Some(())
+}
+
+/// Every word that is replaced in the quote is one of the error's, too: its checksum follows each.
+#[inline(never)]
+fn rewrite_quote4<F: Edit>(
+    frame: &mut F,
+    error: &Packet<Address4>,
+    quote: &Packet<Address4>,
+    part: Part,
+    to: &Endpoint<Address4>,
+) -> Option<()> {
+    // All headers together are short; the masks show the verifier that.
+    let network = usize::from(quote.network & 0xff);
+    let transport = usize::from(quote.transport & 0xff);
+    // The quote's two ends are exchanged.
+    let (address, port) = match part {
+        Part::Source => (quote.destination, quote.destination_port),
+        Part::Destination => (quote.source, quote.source_port),
+    };
+    let whole = error.transport_checksum()?;
+    let header_sum = frame.read::<u16>(network + HEADER_SUM)?;
+    let new = replace32(header_sum, address.be32(), to.address.be32());
+    frame.replace_word(network + HEADER_SUM, whole, header_sum, new)?;
+    let ([first, second], [new_first, new_second]) = (words(address), words(to.address));
+    frame.replace_word(network + part.address(), whole, first, new_first)?;
+    frame.replace_word(network + part.address() + 2, whole, second, new_second)?;
+    if let Some(own) = quote.transport_checksum()
+        && own.offset + 2 <= network + quote.length as usize
+    {
+        let offset = transport + (own.offset - usize::from(quote.transport));
+        let sum = frame.read::<u16>(offset)?;
+        if !own.optional || sum != 0 {
+            frame.replace_word(offset, whole, sum, quoted_checksum(sum, quote, (address, port), to))?;
+        }
+    }
+    frame.replace_word(transport + part.port(quote.protocol), whole, port.be16(), to.port.be16())
+}
+
+/// The transport checksum `sum` of a quoted packet after its endpoint was replaced.
+#[inline(always)]
+fn quoted_checksum(
+    sum: u16,
+    quote: &Packet<Address4>,
+    (address, port): (Address4, Port),
+    to: &Endpoint<Address4>,
+) -> u16 {
+    let sum = if covers_addresses(quote.protocol) { replace32(sum, address.be32(), to.address.be32()) } else { sum };
+    let sum = replace16(sum, port.be16(), to.port.be16());
+    if quote.protocol == protocol::UDP { udp_never_zero(sum) } else { sum }
+}
+
+/// True if the transport checksum of an IPv4 packet covers its addresses: ICMP has no pseudo-header (RFC 792).
+#[inline(always)]
+const fn covers_addresses(protocol: u8) -> bool {
+    protocol != protocol::ICMP
+}
+
+/// The two 16-bit words of an address, as they stand in the packet.
+#[inline(always)]
+const fn words(address: Address4) -> [u16; 2] {
+    let [a, b, c, d] = address.octets();
+    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
 }
 
 #[cfg(test)]
@@ -85,10 +201,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        abi::Port,
         checksum::fold,
         frame::{Bytes, Frame},
-        parse::{parse, protocol, tests as craft},
+        parse::{parse, tests as craft},
     };
 
     /// The UDP checksum that a frame of [`craft::ipv4`] should have, computed whole (RFC 768).

@@ -87,6 +87,10 @@ reasons! {
         "Port scanners send such; find out what runs on that host.";
     ClientPorts = 27, "client-ports", "the client holds as many mapped ports as a client may hold",
         "`thulium-ctl clients` shows its share: see what this client does, or raise `sessions.ports_per_client`.";
+    IcmpUnmatched = 28, "icmp-unmatched", "an ICMP error about a packet of a client that no live session has sent or got",
+        "Late errors about sessions that have ended look like this; many are a scan.";
+    IcmpForged = 29, "icmp-forged", "an ICMP error that cannot be genuine: it went to another than the sender of what it quotes, or its checksum is wrong",
+        "Somebody tries to disturb sessions, or a device on the way damages packets; `tcpdump -v icmp` on that interface shows it.";
 }
 
 impl Reason {
@@ -104,6 +108,7 @@ impl Reason {
         Self::Ipv6Unsupported,
         // Of the datagrams for which no flow names the first fragment, these are the others.
         Self::FragmentNoState,
+        Self::IcmpUnmatched,
     ]);
 
     /// The reasons for which a session breaks the TLS floor of its flow, a bit each by number.

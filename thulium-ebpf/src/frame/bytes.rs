@@ -4,7 +4,7 @@ use core::slice;
 
 use super::{ETHER_TYPE, ETHERNET, Edit, Frame, Plain, TransportChecksum};
 use crate::{
-    abi::{Address4, Port},
+    abi::Address4,
     checksum,
 };
 
@@ -81,9 +81,15 @@ impl Edit for Bytes {
         self.put(offset, &new.octets())
     }
 
-    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
-        self.update(transport, |sum| checksum::replace16(sum, old.be16(), new.be16()))?;
-        self.put(offset, &new.be16().to_ne_bytes())
+    fn replace_word(&mut self, offset: usize, transport: TransportChecksum, old: u16, new: u16) -> Option<()> {
+        self.update(transport, |sum| checksum::replace16(sum, old, new))?;
+        self.put(offset, &new.to_ne_bytes())
+    }
+
+    fn is_intact(&self, offset: usize, length: usize) -> bool {
+        let Some(bytes) = self.0.get(offset..offset + length) else { return false };
+        let word = |pair: &[u8]| u32::from(u16::from_ne_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+        length <= 4096 && checksum::fold(bytes.chunks(2).map(word).sum()) == 0xffff
     }
 
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()> {

@@ -101,7 +101,17 @@ pub trait Edit: Frame {
     ) -> Option<()>;
 
     /// Replaces the port at `offset` and brings the transport checksum into line.
-    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()>;
+    #[inline(always)]
+    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
+        self.replace_word(offset, transport, old.be16(), new.be16())
+    }
+
+    /// Replaces the 16-bit word at `offset` (as it stands in the packet), and brings the transport checksum into line.
+    fn replace_word(&mut self, offset: usize, transport: TransportChecksum, old: u16, new: u16) -> Option<()>;
+
+    /// True if the words of these bytes sum up to all ones, as those of a message with a right checksum do (RFC 1071). `offset`
+    /// and `length` in bytes; false for more than 4096 of them.
+    fn is_intact(&self, offset: usize, length: usize) -> bool;
 
     /// Replaces the 16-bit word at `offset` of the IPv4 header (as it stands in the packet), and the header checksum.
     fn replace_header_word(&mut self, offset: usize, header_sum: usize, old: u16, new: u16) -> Option<()>;

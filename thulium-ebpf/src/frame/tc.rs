@@ -1,20 +1,24 @@
 //! A frame at a TC hook: an skb. Its checksum may be unfinished (CHECKSUM_PARTIAL) and it may be a GSO packet, so edits go
 //! through the helpers that know (`bpf_l3_csum_replace`, `bpf_l4_csum_replace`).
 
+use core::hint::black_box;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
     cty::c_void,
     helpers::generated::{
-        bpf_check_mtu, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_vlan_pop,
+        bpf_check_mtu, bpf_csum_diff, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
+        bpf_skb_vlan_pop,
     },
     programs::TcContext,
 };
 
 use super::{ETHERNET, Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
 use crate::{
-    abi::{Address4, Port},
-    maps::INTERFACES,
+    abi::Address4,
+    checksum::fold,
+    maps::{INTERFACES, SUMMED},
 };
 
 /// Bytes that must be in the linear area: Ethernet, IP headers with what may follow them, a TCP header; or an ICMP error with
@@ -178,10 +182,15 @@ impl Edit for TcFrame {
     }
 
     #[inline(always)]
-    fn replace_port(&mut self, offset: usize, transport: TransportChecksum, old: Port, new: Port) -> Option<()> {
-        self.0.store(offset, &new.be16(), 0).ok()?;
+    fn replace_word(&mut self, offset: usize, transport: TransportChecksum, old: u16, new: u16) -> Option<()> {
+        self.0.store(offset, &new, 0).ok()?;
         let flags = Self::l4_flags(transport, 2);
-        self.0.l4_csum_replace(transport.offset, u64::from(old.be16()), u64::from(new.be16()), flags).ok()
+        self.0.l4_csum_replace(transport.offset, u64::from(old), u64::from(new), flags).ok()
+    }
+
+    #[inline(never)]
+    fn is_intact(&self, offset: usize, length: usize) -> bool {
+        sum(self, offset, length).is_some_and(|sum| fold(sum) == 0xffff)
     }
 
     #[inline(always)]
@@ -207,6 +216,39 @@ impl Edit for TcFrame {
     fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()> {
         self.0.store(offset, &new, 0).ok()
     }
+}
+
+/// Bytes that are summed up at once: `bpf_csum_diff` takes no more before Linux 6.13.
+const CHUNK: usize = 512;
+
+/// The sum of the words of these bytes; none if there are too many, or fewer in the frame.
+#[inline(always)]
+fn sum(frame: &TcFrame, offset: usize, length: usize) -> Option<u32> {
+    let buffer = SUMMED.get_ptr_mut(0)?;
+    let (mut done, mut sum) = (0, 0);
+    for _ in 0..4096 / CHUNK {
+        if done >= length {
+            return Some(sum);
+        }
+        // Opaque, so that the bounds stay where the verifier sees them.
+        let part = black_box(length - done);
+        let part = if part > CHUNK { CHUNK } else { part };
+        if part == 0 {
+            return None;
+        }
+        let words = part.div_ceil(4);
+        // SAFETY: the buffer is this CPU's alone until the program ends, and has CHUNK bytes; its last word may be filled in part.
+        unsafe {
+            (*buffer)[(words - 1) & (CHUNK / 4 - 1)] = 0;
+            let at = (offset + done) as u32;
+            if bpf_skb_load_bytes(frame.context(), at, buffer.cast(), part as u32) != 0 {
+                return None;
+            }
+            sum = bpf_csum_diff(core::ptr::null_mut(), 0, buffer.cast(), 4 * words as u32, sum) as u32;
+        }
+        done += part;
+    }
+    None
 }
 
 impl Hook for TcFrame {

@@ -9,7 +9,7 @@ pub(super) const LARGEST: usize = 65_535;
 impl Fragment {
     /// The place of a packet that has an offset in its datagram or has none, and is followed by more fragments or is not.
     #[inline(always)]
-    const fn at(has_offset: bool, has_more: bool) -> Self {
+    pub(super) const fn at(has_offset: bool, has_more: bool) -> Self {
         match (has_offset, has_more) {
             (true, _) => Self::Later,
             (false, true) => Self::First,

@@ -3,7 +3,7 @@
 use network_types::ip::Ipv4Hdr;
 
 use super::{
-    Packet,
+    Fragment, Icmp, Packet,
     fragment::{self, LARGEST},
     protocol, transport,
 };
@@ -66,7 +66,36 @@ impl super::Headers for Address4 {
     const ICMP: u8 = protocol::ICMP;
 
     #[inline(always)]
+    fn icmp(message: u8) -> Icmp {
+        match message {
+            // Destination unreachable, time exceeded, parameter problem.
+            3 | 11 | 12 => Icmp::Error,
+            8 => Icmp::Request,
+            0 => Icmp::Reply,
+            _ => Icmp::Other,
+        }
+    }
+
+    #[inline(always)]
     fn read<F: Frame>(frame: &F, packet: &mut Packet<Self>) {
         parse(frame, packet);
+    }
+
+    #[inline(always)]
+    fn read_quoted<F: Frame>(frame: &F, packet: &mut Packet<Self>) -> Option<Reason> {
+        // All headers together are short; the mask shows the verifier that.
+        let network = usize::from(packet.network & 0xff);
+        let Some(header) = frame.read::<Ipv4Hdr>(network) else { return Some(Reason::Malformed) };
+        let header_length = usize::from(header.ihl());
+        if header.version() != 4 || header_length < Ipv4Hdr::LEN {
+            return Some(Reason::Malformed);
+        }
+        packet.source = Address4::new(header.src_addr);
+        packet.destination = Address4::new(header.dst_addr);
+        packet.protocol = header.proto;
+        packet.transport = (network + header_length) as u16;
+        let fragment = u16::from_be_bytes(header.frags);
+        packet.fragment = Fragment::at(fragment & 0x1fff != 0, fragment & 0x2000 != 0);
+        None
     }
 }

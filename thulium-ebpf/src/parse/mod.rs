@@ -1,11 +1,14 @@
 //! One look at a frame: a small packet that all later stages work on.
 
 mod fragment;
+mod icmp;
 mod ipv4;
 mod ipv6;
+mod quote;
 mod segment;
 mod transport;
 
+pub use quote::read_quote;
 pub use segment::Segment;
 
 use crate::{
@@ -59,6 +62,21 @@ pub enum Fragment {
     Later,
 }
 
+/// What an ICMP message is to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icmp {
+    /// Not ICMP, or a later fragment, which does not tell.
+    None,
+    /// It reports an error, and quotes the packet that it is about.
+    Error,
+    /// An echo request; its identifier is the source port.
+    Request,
+    /// An echo reply; its identifier is the destination port.
+    Reply,
+    /// Anything else: nothing of a session.
+    Other,
+}
+
 /// What the stages need to know of a packet; `A` is its address type.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<A> {
@@ -74,6 +92,8 @@ pub struct Packet<A> {
     pub protocol: u8,
     /// TCP control bits (see [`tcp_flags`]); zero for the others.
     pub tcp_flags: u8,
+    /// What it is, if it is ICMP.
+    pub icmp: Icmp,
     /// Hops left: the time to live of IPv4, the hop limit of IPv6.
     pub ttl: u8,
     /// Its place in its datagram.
@@ -107,6 +127,7 @@ impl<A: Copy + Default> Packet<A> {
             destination_port: Port::default(),
             protocol: 0,
             tcp_flags: 0,
+            icmp: Icmp::None,
             ttl: 0,
             fragment: Fragment::Whole,
             is_last: false,
@@ -179,6 +200,12 @@ impl<A: Copy> Packet<A> {
         }
     }
 
+    /// True for an ICMP error that was read without fault.
+    #[inline(always)]
+    pub fn is_error(&self) -> bool {
+        self.icmp == Icmp::Error && self.fault.is_none()
+    }
+
     /// True for a TCP segment that opens a connection: SYN and neither ACK, FIN nor RST.
     #[inline(always)]
     pub fn is_opening_syn(&self) -> bool {
@@ -194,6 +221,7 @@ impl<A: Copy> Packet<A> {
             (Fragment::Later, _) => None,
             (_, protocol::UDP) => Some(TransportChecksum { offset: transport + 6, optional: true }),
             (_, protocol::TCP) => Some(TransportChecksum { offset: transport + 16, optional: false }),
+            (_, protocol::ICMP | protocol::ICMPV6) => Some(TransportChecksum { offset: transport + 2, optional: false }),
             _ => None,
         }
     }
@@ -204,8 +232,15 @@ pub trait Headers: Address {
     /// The IANA protocol number of its ICMP.
     const ICMP: u8;
 
+    /// What its ICMP messages of this type are.
+    fn icmp(message: u8) -> Icmp;
+
     /// Fills `packet` in, whose IP header is at [`Packet::network`].
     fn read<F: Frame>(frame: &F, packet: &mut Packet<Self>);
+
+    /// Fills in what the IP header of a quoted packet says, which is at [`Packet::network`]: addresses, protocol, where its
+    /// transport header is. Returns what is wrong with it. The packet behind it may be cut short.
+    fn read_quoted<F: Frame>(frame: &F, packet: &mut Packet<Self>) -> Option<Reason>;
 }
 
 /// What a frame holds; one that is not for us counts as `Other`.

@@ -2,7 +2,7 @@
 
 use network_types::{tcp::TcpHdr, udp::UdpHdr};
 
-use super::{Fragment, Headers, Packet, protocol, tcp_flags};
+use super::{Fragment, Headers, Packet, icmp, protocol, tcp_flags};
 use crate::{
     abi::{Port, Reason},
     frame::Frame,
@@ -18,11 +18,14 @@ pub(super) fn fault<F: Frame, A: Headers>(frame: &F, packet: &mut Packet<A>, ava
         // RFC 3128: it would lie in the header that the first fragment has.
         return if usize::from(packet.extent.start) < TcpHdr::LEN { Some(Reason::FragmentTiny) } else { None };
     }
-    if packet.fragment == Fragment::Later || packet.protocol == A::ICMP {
+    if packet.fragment == Fragment::Later {
         return None;
     }
     // RFC 1858, RFC 7112: the first fragment has all of the headers.
     let cut = if packet.fragment == Fragment::First { Reason::FragmentTiny } else { Reason::Malformed };
+    if packet.protocol == A::ICMP {
+        return if available < icmp::LENGTH { Some(cut) } else { icmp::fault(frame, packet) };
+    }
     if available < if packet.protocol == protocol::UDP { UdpHdr::LEN } else { TcpHdr::LEN } {
         return Some(cut);
     }

@@ -48,7 +48,7 @@ pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source)
         &sessions_of_present_addresses(source)?,
         names,
         monotonic(),
-        |_, state| lifetime(state, &settings),
+        |protocol, state| lifetime(protocol, state, &settings),
         &filter,
     );
     print(&report, options.json)?;

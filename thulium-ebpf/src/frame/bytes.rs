@@ -3,10 +3,7 @@
 use core::slice;
 
 use super::{ETHER_TYPE, ETHERNET, Edit, Frame, Plain, TransportChecksum};
-use crate::{
-    abi::Address4,
-    checksum,
-};
+use crate::{abi::Address4, checksum};
 
 /// A frame in memory, with finished checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]

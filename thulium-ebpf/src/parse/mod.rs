@@ -221,7 +221,9 @@ impl<A: Copy> Packet<A> {
             (Fragment::Later, _) => None,
             (_, protocol::UDP) => Some(TransportChecksum { offset: transport + 6, optional: true }),
             (_, protocol::TCP) => Some(TransportChecksum { offset: transport + 16, optional: false }),
-            (_, protocol::ICMP | protocol::ICMPV6) => Some(TransportChecksum { offset: transport + 2, optional: false }),
+            (_, protocol::ICMP | protocol::ICMPV6) => {
+                Some(TransportChecksum { offset: transport + 2, optional: false })
+            }
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Uplink egress: what leaves by an uplink. The gateway's own traffic passes, and what was judged at the LAN; what the
 //! kernel forwarded for a governed client is judged here.
 
-use super::{Network, clamp_mss, floor, read_packet, rejudge};
+use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Path, Reason, Role, Side},
     constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
@@ -9,7 +9,7 @@ use crate::{
     frame::{Frame as _, TcFrame},
     judge,
     moment::Moment,
-    parse::{Kind, Packet, kind},
+    parse::{Kind, Packet, kind, protocol},
     ports::{self, Outside as _},
     route::role_of,
     session::{self, table},
@@ -21,12 +21,14 @@ use crate::{
 #[inline(always)]
 pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
     let told = frame.mark() & MARK_MASK.load();
-    let came_by = frame.ingress_interface();
-    if told == MARK_TRANSLATED.load() || came_by == 0 {
-        return Ok(Verdict::PASS);
-    }
     let mut outcome = Ok(Verdict::PASS);
+    if told == MARK_TRANSLATED.load() {
+        return outcome;
+    }
+    let is_own = frame.ingress_interface() == 0;
     match kind(frame) {
+        Kind::Ipv4 if is_own => leave_own(frame, moment, &mut outcome),
+        _ if is_own => {}
         Kind::Ipv4 => leave_by::<Address4>(frame, moment, &mut outcome),
         Kind::Ipv6 => leave_by::<Address6>(frame, moment, &mut outcome),
         Kind::Other => {}
@@ -41,6 +43,20 @@ fn leave_by<A: Network>(frame: &mut TcFrame, moment: &Moment, outcome: &mut Outc
     }
 }
 
+/// What the gateway itself sends passes; its errors must not show the world a client's address.
+#[inline(never)]
+fn leave_own(frame: &mut TcFrame, moment: &Moment, outcome: &mut Outcome) {
+    const PROTOCOL: usize = 9; // offset in an IPv4 header
+    if frame.read::<u8>(frame.network() + PROTOCOL) != Some(protocol::ICMP) {
+        return;
+    }
+    if let Some(packet) = read_packet::<TcFrame, Address4>(frame)
+        && packet.is_error()
+    {
+        error::leave(frame, packet, moment, outcome);
+    }
+}
+
 /// Judges what the kernel forwarded.
 #[inline(always)]
 fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, moment: &Moment) -> Outcome {
@@ -52,7 +68,7 @@ fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, mome
     if told == MARK_SETTLED.load() {
         return kernels_own(packet, moment);
     }
-    fragment::recall(packet, Side::Lan, moment);
+    complete(packet, Side::Lan, moment);
     if judge::is_client(moment, &packet.source) {
         // Sessions are opened from the LAN only.
         return if from_lan { forward(frame, packet, moment) } else { Err(Reason::SpoofedSource.into()) };
@@ -97,6 +113,11 @@ pub fn expect_reply(frame: &TcFrame, moment: &Moment) {
 fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Outcome {
     if let Some(reason) = packet.fault {
         return Err(reason.into());
+    }
+    if packet.is_error() {
+        let mut outcome = Ok(Verdict::PASS);
+        error::forward(frame, packet, moment, &mut outcome);
+        return outcome;
     }
     let key = packet.key(Side::Lan);
     if let Some(entry) = table::find(&key, moment) {

@@ -1,6 +1,6 @@
 //! LAN ingress: what clients send. Admitted traffic leaves from here; everything else reaches the kernel untouched.
 
-use super::{Network, clamp_mss, floor, read_packet, rejudge};
+use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
     abi::{Address4, Address6, Path, Reason, Role, Side},
     fragment,
@@ -36,19 +36,28 @@ fn receive_from<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome:
 
 #[inline(always)]
 fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, moment: &Moment) -> Outcome {
-    fragment::recall(packet, Side::Lan, moment);
+    complete(packet, Side::Lan, moment);
     let key = packet.key(Side::Lan);
     if packet.fault.is_none()
+        && !packet.is_error()
         && let Some(entry) = table::find(&key, moment)
     {
         rejudge(&key, entry, moment)?;
         return send(frame, packet, entry, moment);
     }
-    match sender(frame, packet, moment) {
-        Sender::Client => {}
+    let left_to_kernel = match sender(frame, packet, moment) {
+        Sender::Client => Verdict::PASS_GOVERNED,
         Sender::Neighbour => return Ok(Verdict::PASS),
-        Sender::Foreign => return Ok(Verdict::PASS_FOREIGN),
+        Sender::Foreign => Verdict::PASS_FOREIGN,
         Sender::Spoofed => return Err(Reason::SpoofedSource.into()),
+    };
+    if packet.is_error() {
+        let mut outcome = Ok(left_to_kernel);
+        error::send(frame, packet, moment, &mut outcome);
+        return outcome;
+    }
+    if left_to_kernel == Verdict::PASS_FOREIGN {
+        return Ok(left_to_kernel);
     }
     if let Some(reason) = packet.flaw() {
         return Err(reason.into());

@@ -4,9 +4,11 @@
 //! * [`uplink`]: what the world sends, where it comes in.
 //! * [`guard`]: what the kernel forwarded to an uplink, where it goes out.
 //! * [`floor`]: the TLS floor of a flow, and what becomes of a session that breaks it.
+//! * `error`: ICMP errors, on all three ways.
 //! * [`count`]: the one way of a refusal into the counters.
 
 pub mod count;
+mod error;
 pub mod floor;
 pub mod guard;
 pub mod lan;
@@ -15,11 +17,12 @@ pub mod uplink;
 use crate::{
     abi::{FlowKey, Reason, Side},
     answer::Answer,
+    fragment,
     frame::{Forward, Hook},
     judge,
     moment::Moment,
     mss,
-    parse::Packet,
+    parse::{Icmp, Packet},
     ports::Outside,
     route::Routed,
     session::table::Entry,
@@ -53,6 +56,23 @@ fn clamp_mss<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, other: u
     match mss::limit::<A>(moment.settings.mss_clamp, || (frame.mtu(frame.interface()), frame.mtu(other))) {
         Some(limit) => mss::clamp(frame, packet, limit),
         None => Some(()),
+    }
+}
+
+/// What a packet is on this side, beyond what it says itself.
+#[inline(always)]
+fn complete<A: Network>(packet: &mut Packet<A>, side: Side, moment: &Moment) {
+    fragment::recall(packet, side, moment);
+    let is_strange = match (packet.icmp, side) {
+        (Icmp::Other, _) | (Icmp::Reply, Side::Lan) | (Icmp::Request, Side::Uplink) => true,
+        (Icmp::None | Icmp::Error | Icmp::Request | Icmp::Reply, _) => false,
+    };
+    if is_strange && packet.fault.is_none() {
+        // Sessions begin with an echo request of a client; these belong to none.
+        packet.fault = Some(match side {
+            Side::Lan => Reason::NoFlow,
+            Side::Uplink => Reason::Unsolicited,
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Uplink ingress: what the world sends. Replies of sessions go to their clients; what is for a mapping or a client without
 //! a session is refused; the rest is not ours.
 
-use super::{Network, clamp_mss, floor, read_packet, rejudge};
+use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Path, Reason, Role, Side},
     fragment,
@@ -30,7 +30,9 @@ pub fn receive<F: Forward>(frame: &mut F, moment: &Moment) -> Outcome {
 #[inline(never)]
 fn receive_for<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome: &mut Outcome) {
     let Some(packet) = read_packet::<F, A>(frame) else { return };
-    if let Some(entry) = session_of(packet, moment) {
+    if packet.is_error() {
+        error::deliver(frame, packet, moment, outcome);
+    } else if let Some(entry) = session_of(packet, moment) {
         deliver(frame, packet, entry, moment, outcome);
     } else if let Some(reason) = stranger(frame, packet, moment) {
         *outcome = Err(reason.into());
@@ -52,7 +54,9 @@ pub fn refuse<H: Hook>(frame: &mut H, moment: &Moment) -> Outcome {
 #[inline(never)]
 fn refuse_for<H: Hook, A: Network>(frame: &mut H, moment: &Moment, outcome: &mut Outcome) {
     let Some(packet) = read_packet::<H, A>(frame) else { return };
-    if session_of(packet, moment).is_none()
+    // Errors are for TC to judge.
+    if !packet.is_error()
+        && session_of(packet, moment).is_none()
         && let Some(reason) = stranger(frame, packet, moment)
     {
         *outcome = Err(reason.into());
@@ -62,7 +66,7 @@ fn refuse_for<H: Hook, A: Network>(frame: &mut H, moment: &Moment, outcome: &mut
 /// The live session that a packet belongs to.
 #[inline(always)]
 fn session_of<A: Network>(packet: &mut Packet<A>, moment: &Moment) -> Option<table::Entry<A>> {
-    fragment::recall(packet, Side::Uplink, moment);
+    complete(packet, Side::Uplink, moment);
     if packet.fault.is_some() {
         return None;
     }
@@ -119,10 +123,7 @@ fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment)
     if let Some(reason) = packet.flaw() {
         return Some(reason);
     }
-    // The gateway's own address on the LAN is nobody's whom the policy governs.
-    let is_for_client = judge::is_client(moment, &packet.destination)
-        && A::way(frame, packet.source, packet.destination) != Way::Elsewhere;
-    if is_for_client {
+    if is_for_client(frame, packet, moment) {
         return Some(packet.fault.unwrap_or(Reason::Unsolicited));
     }
     if is_for_ungoverned_ipv6(frame, packet, moment) {
@@ -136,9 +137,15 @@ fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment)
     None
 }
 
+/// True if it is for a client. The gateway's own address on the LAN is nobody's whom the policy governs.
+#[inline(always)]
+pub(super) fn is_for_client<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
+    judge::is_client(moment, &packet.destination) && A::way(frame, packet.source, packet.destination) != Way::Elsewhere
+}
+
 /// True if it is IPv6 for the LAN, of which the policy governs nobody: it fails closed, as in the other direction.
 #[inline(always)]
-fn is_for_ungoverned_ipv6<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
+pub(super) fn is_for_ungoverned_ipv6<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
     A::FAMILY == Family::Ipv6
         && moment.settings.governs_ipv6 == 0
         && A::way(frame, packet.source, packet.destination) == Way::By(Role::Lan)

@@ -157,6 +157,10 @@ pub(super) fn host_owns<H: Hook>(
     remote: Endpoint<Address4>,
     local: Endpoint<Address4>,
 ) -> bool {
+    if !matches!(protocol, protocol::TCP | protocol::UDP) {
+        // Sockets that ping cannot be asked for; the identifiers they use are the host's ephemeral ports, or random.
+        return false;
+    }
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 {

@@ -13,10 +13,15 @@ pub mod tcp;
 #[cfg(target_arch = "bpf")]
 pub use open::open;
 
-use crate::abi::{Client, Settings, TcpState};
+use crate::{
+    abi::{Client, Settings, TcpState},
+    parse::protocol,
+};
 
 /// Lifetime of a TCP session that is opening, closing or reset, nanoseconds (RFC 5382 REQ-5: 4 minutes at least).
 pub const TRANSITORY: u64 = 240 * SECOND;
+/// Lifetime of an ICMP echo's mapping, nanoseconds (RFC 5508 REQ-2: 60 s at least).
+pub const ECHO: u64 = 60 * SECOND;
 /// How long the kernel's NAT is believed to await a reply on a port that we mapped, too, nanoseconds: as long as an
 /// established TCP session of ours may be idle.
 pub const FOREIGN: u64 = 7440 * SECOND;
@@ -25,10 +30,11 @@ pub const BURST: u64 = 4;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// How long a session in this state lives without a packet, nanoseconds.
+/// How long a session of this protocol, and in this state if it is TCP, lives without a packet, nanoseconds.
 #[inline(always)]
-pub const fn lifetime(state: TcpState, settings: &Settings) -> u64 {
+pub const fn lifetime(protocol: u8, state: TcpState, settings: &Settings) -> u64 {
     match state {
+        TcpState::None if matches!(protocol, protocol::ICMP | protocol::ICMPV6) => ECHO,
         TcpState::None => settings.udp_idle,
         TcpState::Established | TcpState::FinClient | TcpState::FinServer => settings.tcp_idle,
         TcpState::SynSent | TcpState::SynReceived | TcpState::Closing | TcpState::Reset => TRANSITORY,
@@ -82,11 +88,13 @@ mod tests {
     };
 
     #[test]
-    fn lifetimes_are_those_of_the_policy_and_of_rfc_5382() {
-        assert_eq!(lifetime(TcpState::None, &SETTINGS), 300 * SECOND);
-        assert_eq!(lifetime(TcpState::Established, &SETTINGS), 7440 * SECOND);
-        assert_eq!(lifetime(TcpState::SynSent, &SETTINGS), 240 * SECOND);
-        assert_eq!(lifetime(TcpState::Closing, &SETTINGS), 240 * SECOND);
+    fn lifetimes_are_those_of_the_policy_and_of_the_rfcs() {
+        assert_eq!(lifetime(protocol::UDP, TcpState::None, &SETTINGS), 300 * SECOND);
+        assert_eq!(lifetime(protocol::ICMP, TcpState::None, &SETTINGS), 60 * SECOND);
+        assert_eq!(lifetime(protocol::ICMPV6, TcpState::None, &SETTINGS), 60 * SECOND);
+        assert_eq!(lifetime(protocol::TCP, TcpState::Established, &SETTINGS), 7440 * SECOND);
+        assert_eq!(lifetime(protocol::TCP, TcpState::SynSent, &SETTINGS), 240 * SECOND);
+        assert_eq!(lifetime(protocol::TCP, TcpState::Closing, &SETTINGS), 240 * SECOND);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn is_live<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -
     if A::epoch(uplink) != entry.epoch {
         return false;
     }
-    let lifetime = lifetime(TcpState::from_number(entry.state), moment.settings);
+    let lifetime = lifetime(key.protocol, TcpState::from_number(entry.state), moment.settings);
     !is_stale(moment.now, entry.last_seen, lifetime) || is_pair_live(key, &entry.rewrite, lifetime, moment)
 }
 

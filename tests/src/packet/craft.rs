@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::ones_complement;
 
 /// Protocol numbers of IPv4.
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -120,6 +121,14 @@ impl Ipv4 {
         self.raw(TCP, &segment)
     }
 
+    /// An ICMP message of a type and code with a right checksum: the four bytes behind that, and what follows them.
+    pub fn icmp(&self, kind: u8, code: u8, rest: [u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut message = icmp_message(kind, code, rest, data);
+        let sum = !ones_complement(&message, 0);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        self.raw(ICMP, &message)
+    }
+
     /// Any payload under any protocol number.
     pub fn raw(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let header = 20 + self.options.len();
@@ -159,6 +168,11 @@ pub fn ipv6_udp(source: Ipv6Addr, destination: Ipv6Addr, source_port: u16, port:
     packet.extend(addresses);
     packet.extend(datagram);
     packet
+}
+
+/// An ICMP message with a zero checksum.
+fn icmp_message(kind: u8, code: u8, rest: [u8; 4], data: &[u8]) -> Vec<u8> {
+    [&[kind, code, 0, 0], rest.as_slice(), data].concat()
 }
 
 /// A UDP header with a zero checksum, and the payload.

@@ -5,6 +5,8 @@
 
 mod audit;
 mod budget;
+mod echo;
+mod errors;
 mod fragments;
 mod gateway;
 mod generations;

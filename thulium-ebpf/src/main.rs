@@ -28,7 +28,7 @@ mod programs {
         moment::Moment,
         pipeline::{
             count::{self, Fate},
-            floor, guard, lan, uplink,
+            floor, guard, lan, reject, uplink,
         },
         ports::{Outside, wake_one},
         session::table,
@@ -138,10 +138,11 @@ mod programs {
             Err(refusal) => {
                 log_refusal(frame, &refusal);
                 match count::refuse(frame, direction, &refusal, moment) {
-                    Fate::Dropped => match floor::tell(frame, direction, refusal, moment) {
-                        Some(client) => frame.redirect(client),
-                        None => TCX_DROP,
-                    },
+                    Fate::Dropped => {
+                        let told = floor::tell(frame, direction, refusal, moment)
+                            .or_else(|| reject::tell(frame, direction, refusal, moment));
+                        told.map_or(TCX_DROP, |client| frame.redirect(client))
+                    }
                     Fate::Spared => TCX_NEXT,
                 }
             }

@@ -189,6 +189,10 @@ pub static FLOW_TABLES: Array<FlowTable, { GENERATIONS as usize }> = Array::new(
 #[btf_map(name = "port_prefixes")]
 pub static PORT_PREFIXES: LpmTrie<PortPrefix, u64, 16_384> = LpmTrie::new();
 
+/// `CLOCK_MONOTONIC` up to which a CPU's bucket of answers has been spent, nanoseconds (see [`crate::answer::limit`]).
+#[btf_map(name = "answers")]
+pub static ANSWERS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Where a message is put whose checksum is verified.
 #[btf_map(name = "summed")]
 pub static SUMMED: PerCpuArray<[u32; 128], 1> = PerCpuArray::new();

@@ -66,6 +66,13 @@ impl Refusal {
     pub const fn ends_session(self) -> bool {
         Reason::BREAKS_FLOOR >> self.reason() & 1 == 1
     }
+
+    /// True if its client is told, and how depends on whether the policy says so (`refuse: reject`).
+    #[inline(always)]
+    pub const fn is_told(self, reject: bool) -> bool {
+        let told = if reject { Reason::REJECTED } else { Reason::OUT_OF_RESOURCES };
+        told >> self.reason() & 1 == 1
+    }
 }
 
 impl From<Reason> for Refusal {

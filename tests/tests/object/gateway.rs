@@ -172,7 +172,8 @@ impl Gateway {
         let mut context = [0_u32; 48];
         (context[2], context[9], context[10], context[41]) = (mark, from, interface, segments);
         let context: Vec<u8> = context.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let (mut after, mut packet) = (vec![0; context.len()], vec![0; frame.len()]);
+        // An answer may be longer than what it answers.
+        let (mut after, mut packet) = (vec![0; context.len()], vec![0; frame.len() + 64]);
         let ran = program.test_run(TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut packet),

@@ -3,6 +3,7 @@
 //!
 //! Needs root. No packet leaves the test: each has a network namespace of its own, for the kernel's routes and sockets.
 
+mod answers;
 mod audit;
 mod budget;
 mod echo;

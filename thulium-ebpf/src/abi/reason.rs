@@ -114,6 +114,22 @@ impl Reason {
     /// The reasons for which a session breaks the TLS floor of its flow, a bit each by number.
     pub const BREAKS_FLOOR: u64 = Self::bits(&[Self::TlsNotTls, Self::TlsTooOld, Self::TlsDowngraded]);
 
+    /// The reasons for which there is no room for a client's new session, a bit each by number: the client is told (RFC 5508 REQ-8).
+    pub const OUT_OF_RESOURCES: u64 =
+        Self::bits(&[Self::PortsExhausted, Self::SessionsFull, Self::ClientSessions, Self::ClientRate]);
+
+    /// The reasons for which `refuse: reject` tells a client that its packet was refused, a bit each by number. Who forges, or sends
+    /// what contradicts itself, is told nothing.
+    pub const REJECTED: u64 = Self::OUT_OF_RESOURCES
+        | Self::bits(&[
+            Self::NoFlow,
+            Self::UnknownProtocol,
+            Self::Ipv6Unsupported,
+            Self::TcpNotSyn,
+            Self::PolicyChanged,
+            Self::NoUplinkAddress,
+        ]);
+
     const fn bits(reasons: &[Self]) -> u64 {
         let mut bits = 0;
         let mut index = 0;

@@ -1,18 +1,25 @@
 //! The IP header of an answer.
 
 use crate::{
-    abi::{Address, Address4, Address6},
+    abi::{Address4, Address6},
     checksum::fold,
     frame::Edit,
+    parse::Headers,
 };
 
 /// Hops that an answer may take (RFC 1700).
 const HOPS: u8 = 64;
 
 /// An address family that answers can be written in.
-pub trait Answer: Address {
+pub trait Answer: Headers {
     /// Bytes of the IP header.
     const HEADER: usize;
+
+    /// Type and code of "communication administratively prohibited".
+    const PROHIBITED: u16;
+
+    /// True if the checksum of its ICMP covers a pseudo-header.
+    const IS_SUM_OF_PSEUDO_HEADER: bool;
 
     /// The address's share of a pseudo-header: the sum of its words as they stand in the packet (RFC 1071).
     fn sum(&self) -> u32;
@@ -23,6 +30,8 @@ pub trait Answer: Address {
 
 impl Answer for Address4 {
     const HEADER: usize = 20;
+    const PROHIBITED: u16 = 3 << 8 | 13;
+    const IS_SUM_OF_PSEUDO_HEADER: bool = false;
 
     #[inline(always)]
     fn sum(&self) -> u32 {
@@ -44,6 +53,8 @@ impl Answer for Address4 {
 
 impl Answer for Address6 {
     const HEADER: usize = 40;
+    const PROHIBITED: u16 = 1 << 8 | 1;
+    const IS_SUM_OF_PSEUDO_HEADER: bool = true;
 
     #[inline(always)]
     fn sum(&self) -> u32 {

@@ -1,6 +1,9 @@
 //! A TCP reset (RFC 9293 §3.10.7).
 
-use super::Answer;
+use super::{
+    Answer,
+    unfinished::{is_unfinished, pseudo_header},
+};
 use crate::{
     abi::Endpoint,
     checksum::fold,
@@ -63,7 +66,7 @@ impl<A: Answer> Reset<A> {
             return None;
         }
         let is_unfinished = is_unfinished(frame, packet);
-        let pseudo = pseudo_header(&self.from.address, &self.to.address, LENGTH as u32);
+        let pseudo = pseudo_header(&self.from.address, &self.to.address, protocol::TCP, LENGTH as u32);
         let header = self.header();
         let sum = if is_unfinished {
             fold(pseudo)
@@ -85,21 +88,4 @@ impl<A: Answer> Reset<A> {
         let control = (WORDS | u16::from(self.flags)).to_be();
         [self.from.port.be16(), self.to.port.be16(), first, second, third, fourth, control, 0, 0, 0]
     }
-}
-
-/// True if the packet's sender left its checksum to the hardware (CHECKSUM_PARTIAL): then the field holds the sum of the
-/// pseudo-header, and whatever sends the packet on puts the rest in. Nothing tells a program so but the field itself.
-#[inline(always)]
-fn is_unfinished<F: Edit, A: Answer>(frame: &F, packet: &Packet<A>) -> bool {
-    let transport = usize::from(packet.transport & 0xff);
-    let length = (u32::from(packet.network) + packet.length).saturating_sub(u32::from(packet.transport));
-    let pseudo = pseudo_header(&packet.source, &packet.destination, length);
-    frame.segments() > 1 || frame.read::<u16>(transport + CHECKSUM) == Some(fold(pseudo))
-}
-
-/// The sum of a pseudo-header's words as they stand in the packet (RFC 9293 §3.1, RFC 8200 §8.1).
-#[inline(always)]
-fn pseudo_header<A: Answer>(from: &A, to: &A, length: u32) -> u32 {
-    let word = |number: u16| u32::from(number.to_be());
-    from.sum() + to.sum() + word(protocol::TCP as u16) + word((length >> 16) as u16) + word(length as u16)
 }

@@ -5,6 +5,7 @@
 //! * [`guard`]: what the kernel forwarded to an uplink, where it goes out.
 //! * [`floor`]: the TLS floor of a flow, and what becomes of a session that breaks it.
 //! * `error`: ICMP errors, on all three ways.
+//! * [`reject`]: telling a client that its packet was refused.
 //! * [`count`]: the one way of a refusal into the counters.
 
 pub mod count;
@@ -12,6 +13,7 @@ mod error;
 pub mod floor;
 pub mod guard;
 pub mod lan;
+pub mod reject;
 pub mod uplink;
 
 use crate::{

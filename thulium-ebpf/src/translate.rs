@@ -203,7 +203,7 @@ mod tests {
     use crate::{
         checksum::fold,
         frame::{Bytes, Frame},
-        parse::{parse, tests as craft},
+        parse::{parse, read_quote, tests as craft},
     };
 
     /// The UDP checksum that a frame of [`craft::ipv4`] should have, computed whole (RFC 768).
@@ -260,6 +260,45 @@ mod tests {
             let after: Packet<Address4> = parse(&frame);
             prop_assert_eq!((after.fault, after.ttl), (None, 63));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_quote_is_rewritten_and_every_checksum_follows(
+            payload in prop::collection::vec(any::<u8>(), 0..60), cut in 0_usize..40, checked: bool,
+            address in any::<[u8; 4]>(), port in 1_u16.., part in prop_oneof![Just(Part::Source), Just(Part::Destination)]
+        ) {
+            let mut inner = craft::ipv4(protocol::UDP, 0, &craft::udp(&payload));
+            if checked {
+                let sum = whole_checksum(&inner);
+                inner[40..42].copy_from_slice(&sum.to_be_bytes());
+            }
+            let to = Endpoint::new(Address4::new(address), Port::new(port));
+            // The packet alone, rewritten the same way, is what the error has to quote then.
+            let mut expected = Bytes(inner.clone());
+            let packet: Packet<Address4> = parse(&expected);
+            Address4::rewrite(&mut expected, &packet, part, &to).unwrap();
+
+            let length = inner.len().saturating_sub(cut).max(14 + 28);
+            let mut frame = Bytes(craft::error(&inner[14..length]));
+            let error: Packet<Address4> = parse(&frame);
+            let mut quote = Packet::nothing(0);
+            read_quote(&frame, &error, &mut quote);
+            Address4::rewrite_quote(&mut frame, &error, &quote, part, &to).unwrap();
+            prop_assert_eq!(&frame.0[42..], &expected.0[14..length]);
+            prop_assert!(frame.is_intact(34, frame.0.len() - 34), "the error's own checksum");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_rewritten_as_a_port_is() {
+        let mut frame = Bytes(craft::ipv4(protocol::ICMP, 0, &[8, 0, 0xe5, 0xca, 0x12, 0x34, 0, 1]));
+        let packet: Packet<Address4> = parse(&frame);
+        let to = Endpoint::new(Address4::new([198, 51, 100, 1]), Port::new(40000));
+        Address4::rewrite(&mut frame, &packet, Part::Source, &to).unwrap();
+        let after: Packet<Address4> = parse(&frame);
+        assert_eq!((after.fault, after.source, after.source_port), (None, to.address, to.port));
+        assert!(frame.is_intact(34, 8));
     }
 
     #[test]

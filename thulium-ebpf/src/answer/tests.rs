@@ -1,4 +1,4 @@
-use super::reset::Reset;
+use super::{prohibited, reset::Reset};
 use crate::{
     abi::{Address4, Address6, Endpoint, Port},
     checksum::fold,
@@ -109,4 +109,43 @@ fn ipv6_is_answered_alike() {
     assert_eq!((answer.source, answer.destination), (packet.destination, packet.source));
     assert_eq!(numbers(&frame.0, 54), (0x2000, 0, RST));
     assert_eq!(fold(pseudo_header(&frame.0, 20) + words(&frame.0[54..])), 0xffff);
+}
+
+/// An IPv6 frame with a UDP datagram whose checksum is left to the hardware.
+fn unfinished_ipv6_datagram() -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0];
+    let mut datagram = craft::udp(b"INVITE of an odd length");
+    frame.extend((datagram.len() as u16).to_be_bytes());
+    frame.extend([protocol::UDP, 63]);
+    frame.extend(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0x10).octets());
+    frame.extend(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0x99, 0, 0, 0, 0, 0x10).octets());
+    let sum = fold(words(&frame[22..54]) + u32::from(protocol::UDP) + datagram.len() as u32);
+    datagram[6..8].copy_from_slice(&sum.to_be_bytes());
+    frame.extend(datagram);
+    frame
+}
+
+#[test]
+fn an_error_is_intact_though_its_checksum_is_finished_as_the_datagrams_would_be() {
+    let mut frame = Bytes(unfinished_ipv6_datagram());
+    let packet = parse::<_, Address6>(&frame);
+    prohibited::write(&mut frame, &packet).unwrap();
+    let (header, message) = frame.0.split_at_mut(54);
+    assert_eq!(message.len(), 8 + 48);
+    // What the interface does: it puts the complement of the sum of all there is at the offset of UDP's checksum.
+    let sum = !fold(words(message));
+    message[6..8].copy_from_slice(&sum.to_be_bytes());
+    let pseudo = words(&header[22..54]) + u32::from(protocol::ICMPV6) + message.len() as u32;
+    assert_eq!(fold(pseudo + words(message)), 0xffff);
+}
+
+#[test]
+fn tcp_with_an_unfinished_checksum_gets_no_error_for_it_would_be_finished_in_the_quote() {
+    let data = segment(SYN, b"");
+    let mut frame = craft::ipv4(protocol::TCP, 0, &data);
+    let sum = fold(pseudo_header(&frame, data.len()));
+    frame[50..52].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = Bytes(frame);
+    let packet = parse::<_, Address4>(&frame);
+    assert_eq!(prohibited::write(&mut frame, &packet), None);
 }

@@ -222,3 +222,89 @@ proptest! {
         }
     }
 }
+
+/// An ICMP error with a right checksum that quotes `packet`, which begins with its IP header.
+pub(crate) fn error(packet: &[u8]) -> Vec<u8> {
+    let mut message = [&[3, 3, 0, 0, 0, 0, 0, 0], packet].concat();
+    let words = message.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])));
+    let sum = !fold(words.sum());
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    ipv4(protocol::ICMP, 0, &message)
+}
+
+fn quoted<A: Headers>(frame: Vec<u8>) -> (Packet<A>, Packet<A>) {
+    let frame = Bytes(frame);
+    let error = parse(&frame);
+    let mut quote = Packet::nothing(0);
+    read_quote(&frame, &error, &mut quote);
+    (error, quote)
+}
+
+#[test]
+fn echoes_have_an_identifier_on_the_asking_side() {
+    let echo = |kind| parsed(ipv4(protocol::ICMP, 0, &[kind, 0, 0, 0, 0x12, 0x34, 0, 1]));
+    let ports = |packet: Packet<Address4>| (packet.icmp, packet.source_port.number(), packet.destination_port.number());
+    assert_eq!(ports(echo(8)), (Icmp::Request, 0x1234, 0));
+    assert_eq!(ports(echo(0)), (Icmp::Reply, 0, 0x1234));
+    assert_eq!(ports(echo(13)), (Icmp::Other, 0, 0));
+    assert_eq!(parsed(ipv4(protocol::ICMP, 0, &[8, 0, 0, 0, 0x12, 0x34, 0])).fault, Some(Reason::Malformed));
+    let echo = |kind| parsed6(ipv6(protocol::ICMPV6, &[kind, 0, 0, 0, 0x12, 0x34, 0, 1]));
+    assert_eq!((echo(128).icmp, echo(129).icmp, echo(135).icmp), (Icmp::Request, Icmp::Reply, Icmp::Other));
+    assert!(
+        (1..=4).all(|kind| echo(kind).is_error())
+            && [3, 11, 12]
+                .into_iter()
+                .all(|kind| { parsed(ipv4(protocol::ICMP, 0, &[kind, 0, 0, 0, 0, 0, 0, 0])).is_error() })
+    );
+}
+
+#[test]
+fn a_quote_is_read_with_its_ends_exchanged() {
+    let inner = ipv4(protocol::UDP, 0, &udp(b"INVITE"))[14..].to_vec();
+    for length in [28, 31, inner.len()] {
+        let (packet, quote) = quoted::<Address4>(error(&inner[..length]));
+        assert!(packet.is_error());
+        assert_eq!(quote.fault, None, "{length}");
+        assert_eq!((quote.source, quote.source_port.number()), (Address4::new([203, 0, 113, 10]), 15060));
+        assert_eq!((quote.destination, quote.destination_port.number()), (Address4::new([192, 168, 20, 10]), 5060));
+        assert_eq!((usize::from(quote.network), quote.length as usize), (14 + 20 + 8, length));
+    }
+    assert_eq!(quoted::<Address4>(error(&inner[..27])).1.fault, Some(Reason::Malformed));
+    let mut later = inner.clone();
+    later[7] = 1;
+    assert_eq!(quoted::<Address4>(error(&later)).1.fault, Some(Reason::FragmentNoState));
+    let about_an_error = error(&inner)[14..].to_vec();
+    assert_eq!(quoted::<Address4>(error(&about_an_error)).1.fault, Some(Reason::UnknownProtocol));
+}
+
+#[test]
+fn an_ipv6_quote_is_read_behind_its_extension_headers() {
+    let inner = ipv6(60, &[[protocol::UDP, 0, 1, 4, 0, 0, 0, 0].as_slice(), &udp(b"INVITE")].concat())[14..].to_vec();
+    let too_big = [&[2, 0, 0, 0, 0, 0, 5, 0], inner.as_slice()].concat();
+    let (packet, quote) = quoted::<Address6>(ipv6(protocol::ICMPV6, &too_big));
+    assert!(packet.is_error());
+    assert_eq!((quote.fault, quote.source, quote.destination), (None, DESTINATION6, SOURCE6));
+    assert_eq!((quote.source_port.number(), quote.destination_port.number()), (15060, 5060));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_quoted_is_read_within_the_error_or_has_a_fault(quote in prop::collection::vec(any::<u8>(), 0..120), padding in 0_usize..20) {
+        let mut frame = error(&quote);
+        let end = frame.len();
+        frame.resize(end + padding, 0x45);
+        let (_, quote) = quoted::<Address4>(frame);
+        if quote.fault.is_none() {
+            prop_assert!(usize::from(quote.transport) + 8 <= end);
+            prop_assert_eq!(usize::from(quote.network) + quote.length as usize, end);
+        }
+    }
+
+    #[test]
+    fn whatever_an_ipv6_error_quotes_is_read_within_it_or_has_a_fault(quote in prop::collection::vec(any::<u8>(), 0..200)) {
+        let frame = ipv6(protocol::ICMPV6, &[&[1, 4, 0, 0, 0, 0, 0, 0], quote.as_slice()].concat());
+        let end = frame.len();
+        let (_, quote) = quoted::<Address6>(frame);
+        prop_assert!(quote.fault.is_some() || usize::from(quote.transport) + 8 <= end);
+    }
+}

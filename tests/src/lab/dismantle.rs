@@ -21,7 +21,7 @@ use super::{ROOT, bpffs, dir, gateway, namespace::NAMES, wait::within};
 /// Every step is tried whatever became of the one before: a lab may be half built.
 pub(super) fn dismantle(id: &str) {
     let names: Vec<PathBuf> =
-        ["lan", "gw", "net"].iter().map(|role| PathBuf::from(NAMES).join(format!("{id}-{role}"))).collect();
+        ["lan", "gw", "net", "far"].iter().map(|role| PathBuf::from(NAMES).join(format!("{id}-{role}"))).collect();
     gateway::take_down(id, &names[1]);
     for name in &names {
         kill_inside(name);

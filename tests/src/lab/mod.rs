@@ -234,6 +234,33 @@ impl Lab {
         packet::send_tagged(&self.internet, "eth0", WAN_MAC, vlan, packet)
     }
 
+    /// Moves the servers behind the internet, which becomes a router with a link of this MTU, bytes, to them. Returns where they are.
+    ///
+    /// # Errors
+    /// When the namespace or the link cannot be made.
+    pub fn narrow(&self, mtu: u32) -> Result<Namespace> {
+        let far = Namespace::create(&format!("{}-far", self.id))?;
+        for key in ["all", "default"] {
+            far.sysctl(&format!("net/ipv6/conf/{key}/disable_ipv6"), "1")?;
+            far.sysctl(&format!("net/ipv4/conf/{key}/rp_filter"), "0")?;
+        }
+        let internet = &self.internet;
+        internet.ip(&format!("link add far0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {}", far.name()))?;
+        internet.ip("address add 192.0.2.1/24 dev far0")?;
+        internet.ip("link set far0 up")?;
+        far.ip("address add 192.0.2.2/24 dev eth0")?;
+        far.ip("link set lo up")?;
+        far.ip("link set eth0 up")?;
+        far.ip("route add default via 192.0.2.1")?;
+        for server in [THULIUM, STUN, UNRELATED] {
+            internet.ip(&format!("address del {server}/32 dev lo"))?;
+            internet.ip(&format!("route add {server}/32 via 192.0.2.2"))?;
+            far.ip(&format!("address add {server}/32 dev lo"))?;
+        }
+        internet.sysctl("net/ipv4/ip_forward", "1")?;
+        Ok(far)
+    }
+
     /// Gives the lab IPv6: a LAN, an uplink, servers, and routes both ways. Whether the gateway forwards is left to it.
     ///
     /// # Errors

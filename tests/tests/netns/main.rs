@@ -10,6 +10,7 @@ mod coexistence;
 mod doctor;
 mod flows;
 mod fragments;
+mod icmp;
 mod ipv6;
 mod lab;
 mod lifetime;

@@ -80,12 +80,7 @@ struct Walked {
 
 /// Walks the extension headers, of which the first has number `next`: fills in the protocol behind them and where it begins.
 #[inline(always)]
-fn walk<F: Frame>(
-    frame: &F,
-    network: usize,
-    mut next: u8,
-    packet: &mut Packet<Address6>,
-) -> Result<Walked, Reason> {
+fn walk<F: Frame>(frame: &F, network: usize, mut next: u8, packet: &mut Packet<Address6>) -> Result<Walked, Reason> {
     let mut bytes = 0;
     for _ in 0..HEADERS {
         // Hop-by-hop options come first or not at all (RFC 8200 §4.1).

@@ -128,7 +128,7 @@ fn what_must_not_be_answered_is_not() {
     let rows = [
         ("an error", Hook::Guard, error, Refused::new(Reason::IcmpUnmatched)),
         ("a reply", Hook::Guard, ip().icmp(0, 0, [0; 4], b""), Refused::new(Reason::NoFlow)),
-        ("a reset", Hook::Lan, web_out(RST), Refused::of_flow(Reason::TcpNotSyn, WEB)),
+        ("a reset", Hook::Lan, web_out(RST), Refused::of_flow(Reason::TcpRstNoSession, WEB)),
         ("a reset of no flow", Hook::Guard, ip().tcp(1, 2, RST | ACK), Refused::new(Reason::NoFlow)),
         (
             "to a group",

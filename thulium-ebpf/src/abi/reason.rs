@@ -115,8 +115,13 @@ impl Reason {
     pub const BREAKS_FLOOR: u64 = Self::bits(&[Self::TlsNotTls, Self::TlsTooOld, Self::TlsDowngraded]);
 
     /// The reasons for which there is no room for a client's new session, a bit each by number: the client is told (RFC 5508 REQ-8).
-    pub const OUT_OF_RESOURCES: u64 =
-        Self::bits(&[Self::PortsExhausted, Self::SessionsFull, Self::ClientSessions, Self::ClientRate]);
+    pub const OUT_OF_RESOURCES: u64 = Self::bits(&[
+        Self::PortsExhausted,
+        Self::SessionsFull,
+        Self::ClientSessions,
+        Self::ClientRate,
+        Self::ClientPorts,
+    ]);
 
     /// The reasons for which `refuse: reject` tells a client that its packet was refused, a bit each by number. Who forges, or sends
     /// what contradicts itself, is told nothing.

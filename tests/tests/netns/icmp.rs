@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Lab, NEXT_HOP, Namespace, POLICY, THULIUM, UNRELATED, UPLINK, client, eventually},
+    lab::{
+        CLIENT, CLIENT6, Lab, NEXT_HOP, Namespace, POLICY, THULIUM, THULIUM6, UNRELATED, UNRELATED6, UPLINK, client,
+        eventually,
+    },
     packet::{Capture, Ipv4},
     peer::{Echo, ask, noise},
 };
@@ -272,22 +275,20 @@ fn a_client_that_finds_no_room_is_told_at_once() -> Result<()> {
 fn ipv6_sockets_are_told_alike() -> Result<()> {
     let lab = Lab::new()?;
     lab.enable_ipv6()?;
-    let policy = policy().replace("addresses: [203.0.113.10]", "addresses: ['fd00:51::254']");
-    let gateway = lab.start(&format!("{policy}refuse: reject\n"))?;
-    let to = |port| -> Result<SocketAddr> { Ok(format!("[fd00:51::254]:{port}").parse()?) };
-    let socket = lab.lan.udp("[fd00:20::10]:0")?;
-    socket.connect(to(16_000)?)?;
-    socket.send(b"is anybody there?")?;
-    let error = error_of(&socket)?;
+    let gateway = lab.start(&format!("{}refuse: reject\n", policy()))?;
+    let error_from = |to: SocketAddr| -> Result<std::io::Error> {
+        let socket = lab.lan.udp((CLIENT6, 0))?;
+        socket.connect(to)?;
+        socket.send(b"is anybody there?")?;
+        error_of(&socket)
+    };
+    let error = error_from((THULIUM6, 16_000).into())?;
     ensure!(error.kind() == ErrorKind::ConnectionRefused, "port unreachable: {error}");
     gateway.expect_refused(&[])?;
-    let socket = lab.lan.udp("[fd00:20::10]:0")?;
-    socket.connect(to(53)?)?;
-    socket.send(b"let me out")?;
-    let error = error_of(&socket)?;
+    let error = error_from((UNRELATED6, 53).into())?;
     // RFC 4443 §3.1: what Linux makes of "administratively prohibited".
     ensure!(error.raw_os_error() == Some(libc::EACCES), "refused: {error}");
-    let remote = to(443)?;
+    let remote = (UNRELATED6, 443).into();
     let refused = lab.lan.run(|| TcpStream::connect_timeout(&remote, SOON))?.expect_err("no flow names it");
     ensure!(refused.kind() == ErrorKind::ConnectionRefused, "{refused}");
     gateway.expect_refused(&["no-flow out wan0 ipv6: 2"])

@@ -150,7 +150,7 @@ impl Gateway {
         self.govern_ipv6(v6(0x20, 0).into(), SERVER6.into());
         let stun = RemoteAddress { hosts: 1 << STUN_HOST, until: u64::MAX };
         let mut remotes: LpmTrie<_, RemotePrefix<Address6>, RemoteAddress> =
-            self.ebpf.map_mut("remotes6").unwrap().try_into().unwrap();
+            self.object().map_mut("remotes6").unwrap().try_into().unwrap();
         remotes.insert(&Key::new(32 + 128, RemotePrefix::new(STUN_SERVER6.into())), stun, 0).unwrap();
         self.set_floor(WEB, 3);
         // Neither the clock nor a client's share has a say here.

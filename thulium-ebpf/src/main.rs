@@ -11,6 +11,8 @@ const fn main() {}
 mod programs {
     use core::ffi::c_void;
 
+    use core::hint::black_box;
+
     use aya_ebpf::{
         bindings::{
             tcx_action_base::{TCX_DROP, TCX_NEXT},
@@ -135,18 +137,22 @@ mod programs {
     fn conclude(frame: &mut TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
         match outcome {
             Ok(verdict) => verdict.interface().map_or(TCX_NEXT, |interface| frame.redirect(interface)),
-            Err(refusal) => {
-                log_refusal(frame, &refusal);
-                match count::refuse(frame, direction, &refusal, moment) {
-                    Fate::Dropped => {
-                        let told = floor::tell(frame, direction, refusal, moment)
-                            .or_else(|| reject::tell(frame, direction, refusal, moment));
-                        told.map_or(TCX_DROP, |client| frame.redirect(client))
-                    }
-                    Fate::Spared => TCX_NEXT,
-                }
-            }
+            Err(refusal) => refuse(frame, direction, refusal, moment),
         }
+    }
+
+    /// Counts a refusal; the client may be told of it. A function of its own for the sake of the stack.
+    #[inline(never)]
+    fn refuse(frame: &mut TcFrame, direction: Direction, refusal: Refusal, moment: &Moment) -> i32 {
+        // Opaque: else LLVM hands its fields over one by one, which the program has to keep on its stack beside it.
+        let moment = black_box(moment);
+        log_refusal(frame, &refusal);
+        if count::refuse(frame, direction, &refusal, moment) == Fate::Spared {
+            return TCX_NEXT;
+        }
+        let told =
+            floor::tell(frame, direction, refusal, moment).or_else(|| reject::tell(frame, direction, refusal, moment));
+        told.map_or(TCX_DROP, |client| frame.redirect(client))
     }
 
     #[inline(always)]

@@ -79,20 +79,19 @@ fn try_send<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment: &
     Ok(Verdict::redirect(interface))
 }
 
-/// From a client, forwarded by the kernel to an uplink.
+/// From a client, forwarded by the kernel to an uplink. Returns why it is refused; none if it was translated.
 #[inline(never)]
-pub(super) fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment, outcome: &mut Outcome) {
-    *outcome = try_forward(frame, packet, moment);
+pub(super) fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Option<Reason> {
+    try_forward(frame, packet, moment).err()
 }
 
 #[inline(always)]
-fn try_forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Outcome {
+fn try_forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Result<(), Reason> {
     let quote = quote_of(frame, packet)?;
-    let Some(entry) = session_of(quote, Side::Lan, moment) else { return Err(Reason::IcmpUnmatched.into()) };
+    let entry = session_of(quote, Side::Lan, moment).ok_or(Reason::IcmpUnmatched)?;
     vet(frame, packet, quote)?;
-    rejudge(&quote.key(Side::Lan), entry, moment)?;
-    hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)?;
-    Ok(Verdict::ONWARD)
+    rejudge(&quote.key(Side::Lan), entry, moment).map_err(|_| Reason::PolicyChanged)?;
+    hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)
 }
 
 /// From the gateway itself: about a packet from the world that it could not forward to its client (TTL 1, larger than the LAN's

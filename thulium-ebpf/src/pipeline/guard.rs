@@ -115,22 +115,25 @@ fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment)
         return Err(reason.into());
     }
     if packet.is_error() {
-        let mut outcome = Ok(Verdict::PASS);
-        error::forward(frame, packet, moment, &mut outcome);
-        return outcome;
+        return match error::forward(frame, packet, moment) {
+            None => Ok(Verdict::ONWARD),
+            Some(reason) => Err(reason.into()),
+        };
     }
     let key = packet.key(Side::Lan);
-    if let Some(entry) = table::find(&key, moment) {
-        rejudge(&key, entry, moment)?;
-        return translate(frame, packet, entry, moment);
-    }
-    let admission = judge::admit(moment, packet)?;
-    session::open(frame, packet, &admission, frame.ingress_interface(), moment)
-        .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
-    match table::find(&key, moment) {
-        Some(entry) => translate(frame, packet, entry, moment),
-        None => Err(Reason::SessionsFull.into()),
-    }
+    let entry = match table::find(&key, moment) {
+        Some(entry) => {
+            rejudge(&key, entry, moment)?;
+            entry
+        }
+        None => {
+            let admission = judge::admit(moment, packet)?;
+            session::open(frame, packet, &admission, frame.ingress_interface(), moment)
+                .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
+            table::find(&key, moment).ok_or(Reason::SessionsFull)?
+        }
+    };
+    translate(frame, packet, entry, moment)
 }
 
 /// Translates a packet of a session, and lets it go on.

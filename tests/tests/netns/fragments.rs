@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Lab, POLICY, THULIUM, UPLINK},
+    lab::{CLIENT, CLIENT6, Lab, POLICY, POLICY6, THULIUM, THULIUM6, UPLINK},
     packet::{Capture, Ipv4, Parsed},
 };
 
@@ -126,12 +126,12 @@ fn into_a_lan_of_1400_bytes_with_connection_tracking() -> Result<()> {
 fn by_ipv6() -> Result<()> {
     let lab = Lab::new()?;
     lab.enable_ipv6()?;
-    let policy = POLICY.replace("203.0.113.10]", "203.0.113.10, \"fd00:51::254\"]");
-    let gateway = lab.start(&policy)?;
-    let (phone, server) = (lab.lan.udp("[fd00:20::10]:5060")?, lab.internet.udp("[fd00:51::254]:15060")?);
+    let gateway = lab.start(POLICY6)?;
+    let (own, sip) = (SocketAddr::from((CLIENT6, 5060)), SocketAddr::from((THULIUM6, 15_060)));
+    let (phone, server) = (lab.lan.udp(own)?, lab.internet.udp(sip)?);
     for _ in 0..2 {
-        let seen = call(&phone, &server, "[fd00:51::254]:15060".parse()?)?;
-        ensure!(seen == "[fd00:20::10]:5060".parse()?, "the server saw {seen}");
+        let seen = call(&phone, &server, sip)?;
+        ensure!(seen == own, "the server saw {seen}");
     }
     gateway.expect_refused(&[])
 }

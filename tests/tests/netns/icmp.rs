@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use thulium_tests::{
     lab::{
-        CLIENT, CLIENT6, Lab, NEXT_HOP, Namespace, POLICY, THULIUM, THULIUM6, UNRELATED, UNRELATED6, UPLINK, client,
-        eventually,
+        CLIENT, CLIENT6, Lab, NEXT_HOP, Namespace, POLICY, POLICY6, THULIUM, THULIUM6, UNRELATED, UNRELATED6, UPLINK,
+        client, eventually,
     },
     packet::{Capture, Ipv4},
     peer::{Echo, ask, noise},
@@ -275,7 +275,7 @@ fn a_client_that_finds_no_room_is_told_at_once() -> Result<()> {
 fn ipv6_sockets_are_told_alike() -> Result<()> {
     let lab = Lab::new()?;
     lab.enable_ipv6()?;
-    let gateway = lab.start(&format!("{}refuse: reject\n", policy()))?;
+    let gateway = lab.start(&format!("{POLICY6}{FLOWS}refuse: reject\n"))?;
     let error_from = |to: SocketAddr| -> Result<std::io::Error> {
         let socket = lab.lan.udp((CLIENT6, 0))?;
         socket.connect(to)?;

@@ -76,8 +76,9 @@ mod programs {
             // While one hook takes over from another, two guards stand here for a moment.
             frame.set_mark(frame.mark() & !MARK_MASK.load() | MARK_TRANSLATED.load());
         }
+        let may_be_translated = matches!(outcome, Ok(Verdict::PASS_FOREIGN) | Err(_));
         let action = conclude(&mut frame, Direction::Out, outcome, &moment);
-        if action == TCX_NEXT && matches!(outcome, Ok(Verdict::PASS_FOREIGN) | Err(_)) {
+        if action == TCX_NEXT && may_be_translated {
             guard::expect_reply(&frame, &moment);
         }
         action

@@ -47,6 +47,8 @@ pub struct Scratch<A: Address> {
     pub entry: FlowEntry<A>,
     /// The hello that is being read. Here, the verifier does not try to follow it through every turn.
     pub walk: Walk,
+    /// The hellos of a session that is to be watched.
+    pub hellos: Hellos,
     /// What a client is told.
     pub reset: Reset<A>,
 }

@@ -100,6 +100,15 @@ unsafe extern "C" fn probe<H: Hook>(attempt: u32, search: *mut Search<'_, H>) ->
         return 0;
     }
     search.claim = claim_port(search);
+    if search.claim == Claim::Won {
+        // Asked after the claim: for an instant a port of the host may be claimed, but it is never used.
+        if host_owns_port(search) {
+            let _ = PORTS.remove(search.key());
+            search.claim = Claim::Taken;
+        } else {
+            client::add_port(&search.packet.source);
+        }
+    }
     c_long::from(search.claim != Claim::Taken)
 }
 
@@ -110,7 +119,7 @@ fn take_own_back<H: Hook>(search: &Search<'_, H>) -> bool {
     if !take_back(&key, &search.client()) {
         return false;
     }
-    if !host_owns_port(search, &key) {
+    if !host_owns_port(search) {
         return true;
     }
     if let Some(owner) = take_last(&key) {
@@ -119,6 +128,7 @@ fn take_own_back<H: Hook>(search: &Search<'_, H>) -> bool {
     false
 }
 
+/// Enters the claim of a port.
 #[inline(never)]
 fn claim_port<H: Hook>(search: &Search<'_, H>) -> Claim {
     let key = search.key();
@@ -128,25 +138,18 @@ fn claim_port<H: Hook>(search: &Search<'_, H>) -> Claim {
         other => other,
     };
     match inserted {
-        Ok(()) => {}
-        Err(EXISTS) => return Claim::Taken,
-        Err(_) => return Claim::Full,
+        Ok(()) => Claim::Won,
+        Err(EXISTS) => Claim::Taken,
+        Err(_) => Claim::Full,
     }
-    // Asked after the claim: for an instant a port of the host may be claimed, but it is never used.
-    if host_owns_port(search, &key) {
-        let _ = PORTS.remove(key);
-        return Claim::Taken;
-    }
-    client::add_port(&search.packet.source);
-    Claim::Won
 }
 
 /// True if a socket of the gateway itself receives what the packet's destination sends to this port. A function of its own
 /// for the sake of the stack.
 #[inline(never)]
-fn host_owns_port<H: Hook>(search: &Search<'_, H>, key: &PortKey<Address4>) -> bool {
+fn host_owns_port<H: Hook>(search: &Search<'_, H>) -> bool {
     let remote = Endpoint::new(search.packet.destination, search.packet.destination_port);
-    host_owns(search.frame, key.protocol, remote, Endpoint::new(key.address, key.port))
+    host_owns(search.frame, search.packet.protocol, remote, Endpoint::new(search.address, search.port))
 }
 
 /// True if a socket of the gateway itself receives what `remote` sends to `local`.

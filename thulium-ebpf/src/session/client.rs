@@ -86,7 +86,7 @@ pub fn add_port<A: Tables>(address: &A) {
 }
 
 /// Gives a port back to the client's share.
-#[inline(never)]
+#[inline(always)]
 pub fn take_port<A: Tables>(address: &A) {
     let Some(client) = A::clients().get_ptr_mut(ClientKey { address: *address }) else { return };
     // SAFETY: as in `leave`.

@@ -98,7 +98,10 @@ pub fn watch<H: Hook, A: Outside>(frame: &H, watched: &Watched<'_, A>, moment: &
 /// function of its own: `watch` is deep in a chain of calls, and its stack is not to hold all of this while it calls others.
 #[inline(never)]
 fn await_hellos<A: Outside>(watched: &Watched<'_, A>, syn: &Segment, minor: u8) -> bool {
-    A::hellos().insert(watched.session(), Hellos::opened(syn, tls::version(minor)), 0).is_ok()
+    // SAFETY: this CPU's alone until the program ends, and filled before it is read.
+    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return false };
+    scratch.hellos = Hellos::opened(syn, tls::version(minor));
+    A::hellos().insert(watched.session(), &scratch.hellos, 0).is_ok()
 }
 
 /// Judges a packet that is due. `Settled` means that both hellos were good.

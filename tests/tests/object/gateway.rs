@@ -11,6 +11,8 @@ use aya::{
     programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
 
+use thulium_ebpf::abi::Reason;
+
 use crate::{network, refused::Refused, traffic::frame};
 
 /// The mark with which an admitted packet leaves the LAN's hook.
@@ -61,6 +63,14 @@ pub(crate) struct Ran {
     pub(crate) packet: Vec<u8>,
     /// The packet's mark; XDP knows none.
     pub(crate) mark: u32,
+}
+
+impl Ran {
+    /// True if it goes back to the client that sent `packet`.
+    pub(crate) fn is_answer_to(&self, packet: &[u8]) -> bool {
+        let (source, destination) = if packet[0] >> 4 == 6 { (8..24, 24..40) } else { (12..16, 16..20) };
+        self.action == Action::Redirect && self.packet[destination] == packet[source]
+    }
 }
 
 /// The object in the kernel, in a namespace of its own, with the policy of [`crate::maps`].
@@ -215,11 +225,17 @@ impl Gateway {
         Ran { action, packet: behind_link(frame, &packet), mark: 0 }
     }
 
-    /// Sends a packet that a hook has to refuse, and checks that exactly this was counted, once.
+    /// Sends a packet that a hook has to refuse, and checks that exactly this was counted, once. A client for whom there is no
+    /// room is told so (see [`crate::answers`]).
     pub(crate) fn refuses(&mut self, hook: Hook, packet: &[u8], expected: Refused) {
         let ran = self.send(hook, packet);
-        let untouched = (Action::Drop, packet);
-        assert_eq!((ran.action, ran.packet.as_slice()), untouched, "{hook:?} has to refuse it: {expected:?}");
+        let is_told = Reason::OUT_OF_RESOURCES >> expected.reason as u8 & 1 == 1;
+        if is_told && matches!(hook, Hook::Lan | Hook::Guard) {
+            assert!(ran.is_answer_to(packet), "{hook:?} has to refuse it: {expected:?}, and it became {ran:?}");
+        } else {
+            let untouched = (Action::Drop, packet);
+            assert_eq!((ran.action, ran.packet.as_slice()), untouched, "{hook:?} has to refuse it: {expected:?}");
+        }
         assert_eq!(self.take_refused(), [expected.counted(hook, packet)], "{hook:?}");
     }
 

@@ -33,7 +33,11 @@ fn others_work(gateway: &mut Gateway) {
 
 /// Sends all packets from the LAN; how many of them were admitted.
 fn flood(gateway: &Gateway, packets: impl Iterator<Item = Vec<u8>>) -> usize {
-    packets.filter(|packet| gateway.send(Hook::Lan, packet).action == Action::Redirect).count()
+    let is_admitted = |packet: &Vec<u8>| {
+        let ran = gateway.send(Hook::Lan, packet);
+        ran.action == Action::Redirect && !ran.is_answer_to(packet)
+    };
+    packets.filter(is_admitted).count()
 }
 
 fn refused_for(gateway: &mut Gateway, reason: Reason, flow: u8) -> u64 {

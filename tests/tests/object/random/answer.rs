@@ -1,7 +1,7 @@
 //! What a client is told of a refusal: the packet becomes a reset of its connection, or an ICMP error about itself.
 
 use super::{
-    cast::is_client,
+    cast::is_governed,
     reading::{NETWORK, addresses, read, sum},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn is_answer(hook: Hook, before: &[u8], ran: &Ran) -> bool {
     let after = [&before[..NETWORK], &ran.packet].concat();
     let (Some((source, destination)), Some((from, to))) = (addresses(before), addresses(&after)) else { return false };
-    if ran.action != Action::Redirect || !is_client(to) {
+    if ran.action != Action::Redirect || !is_governed(to) {
         return false;
     }
     match hook {

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use thulium_tests::packet::random::Talk;
+use thulium_tests::packet::random::{Talk, frame as framed, plain};
 
 use super::{
     answer::is_answer,
     cast::{is_client, is_governed, is_of_the_link},
+    error::{Teller, read_error},
     ledger::From,
     reading::{NETWORK, Place, Read, addresses, read},
     rewrite::{Change, check},
@@ -69,14 +70,28 @@ impl Trial {
         if ran.action != Action::Drop && !is_told {
             return false;
         }
-        let session = read(frame).filter(|read| read.protocol == 6).and_then(|read| match hook {
+        let session = read(frame).and_then(|read| match hook {
             Hook::Uplink => self.ledger.inward(&read),
             _ => self.ledger.out(&read, is_governed),
         });
-        if let Some(session) = session.filter(|session| self.ledger.is_open(session)) {
-            self.settle(&session);
+        if let Some(session) = session {
+            self.settle(session);
         }
         true
+    }
+
+    /// A packet that the policy names was refused. Where its session ended, the ledger follows. Where it opened one before something
+    /// else was found wrong with it, the next packet shows what the world sees of the client.
+    fn settle(&mut self, session: Talk) {
+        match (self.ledger.is_open(&session), self.has_session(&session)) {
+            (true, false) => self.ledger.ended(&session),
+            (false, true) => {
+                self.ledger.opened(session);
+                let next = plain(&mut self.chance, &session);
+                self.take_out(&framed(HARDWARE, &next));
+            }
+            _ => {}
+        }
     }
 
     /// A packet of the LAN that the kernel gets: as it was, a client's with its mark. The guard sees it again if it is forwarded.
@@ -99,6 +114,7 @@ impl Trial {
         match ran.action {
             _ if self.is_refused(hook, frame, &ran) => {}
             Action::Drop | Action::Redirect => self.fail(hook, frame, Some(&ran), "the guard redirects nothing"),
+            Action::Pass if hook == Hook::GuardOwn && is_translated && self.error_passed(hook, frame, &ran, false) => {}
             Action::Pass if is_translated && hook == Hook::Guard && mark != SETTLED => {
                 self.sent_out(hook, frame, &ran, false);
             }
@@ -118,6 +134,9 @@ impl Trial {
 
     /// A packet of the LAN goes to the world.
     fn sent_out(&mut self, hook: Hook, frame: &[u8], ran: &Ran, hop: bool) {
+        if self.error_passed(hook, frame, ran, hop) {
+            return;
+        }
         // The kernel forwards nothing with an address of its own as the source: the guard does not look for it.
         let is_sender = if hop { is_client } else { is_governed };
         let Some((read, talk)) = read(frame).and_then(|read| Some((read, self.ledger.out(&read, is_sender)?))) else {
@@ -143,6 +162,9 @@ impl Trial {
         let is_changed = ran.packet != frame[NETWORK..];
         match (ran.action, &read, session) {
             _ if self.is_refused(Hook::Uplink, frame, &ran) => {}
+            (Action::Redirect, None, _) if self.error_passed(Hook::Uplink, frame, &ran, true) => {}
+            // IPv6 is not translated: one that the kernel has to see stays as it is.
+            (Action::Pass, None, _) if self.error_passed(Hook::Uplink, frame, &ran, false) => {}
             (Action::Redirect, Some(read), Some(session)) if !needs_kernel(read) => {
                 self.delivered(frame, &ran, read, session.source, true);
             }
@@ -163,6 +185,29 @@ impl Trial {
             self.fail(Hook::Uplink, frame, Some(&ran), "a packet of an open session was not sent on");
         }
         ran.action
+    }
+
+    /// True if the packet is an ICMP error of an open session; then it is as it should be.
+    fn error_passed(&mut self, hook: Hook, frame: &[u8], ran: &Ran, hop: bool) -> bool {
+        let teller = match hook {
+            Hook::Uplink => Teller::World,
+            Hook::GuardOwn => Teller::Gateway,
+            _ => Teller::Lan,
+        };
+        let Some(error) = read_error(frame).filter(|error| !hop || !needs_kernel(&error.read)) else { return false };
+        let Some(session) = error.session(&self.ledger, teller) else { return false };
+        let outside = self.ledger.outside(session.source, session.protocol);
+        let to = if teller == Teller::World { Some(session.source) } else { outside };
+        let after = [&frame[..NETWORK], &ran.packet].concat();
+        if !hop && ran.action == Action::Pass && ran.packet == frame[NETWORK..] && frame[NETWORK] >> 4 == 4 {
+            return false;
+        }
+        let right = to.is_some_and(|to| match error.check(frame, &after, teller, to, hop) {
+            Ok(()) => true,
+            Err(what) => self.fail(hook, frame, Some(ran), &what),
+        });
+        self.errors += usize::from(right);
+        right
     }
 
     /// A packet of the world goes to a client.

@@ -49,6 +49,13 @@ impl Ledger {
         self.inside.clear();
     }
 
+    /// A session was opened.
+    pub(super) fn opened(&mut self, talk: Talk) {
+        if self.sessions.insert(talk) {
+            self.known.push(talk);
+        }
+    }
+
     /// A session ended, and with its client endpoint's last one the endpoint has no outside any more.
     pub(super) fn ended(&mut self, talk: &Talk) {
         self.sessions.remove(talk);
@@ -104,9 +111,7 @@ impl Ledger {
 
     /// A packet of `talk` left; its source was `outside` then. One endpoint has one outside, and none has two owners.
     pub(super) fn left(&mut self, read: &Read, talk: Talk, outside: SocketAddr) -> Result<(), String> {
-        if self.sessions.insert(talk) {
-            self.known.push(talk);
-        }
+        self.opened(talk);
         self.passed(From::Lan, read, &talk);
         let address = if outside.is_ipv6() { talk.source.ip() } else { IpAddr::V4(UPLINK) };
         if outside.ip() != address {

@@ -34,7 +34,8 @@ pub(super) struct Read {
     pub(super) is_plain: bool,
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+/// The 16-bit word at this offset.
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]))
 }
 
@@ -59,8 +60,8 @@ pub(super) fn addresses(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
     }
 }
 
-/// Reads a frame for the gateway with TCP or UDP in it. None: something is wrong, or it is something else.
-pub(super) fn read(frame: &[u8]) -> Option<Read> {
+/// Reads the IP headers of a frame for the gateway; ports are 0. None: something is wrong.
+pub(super) fn network(frame: &[u8]) -> Option<Read> {
     let (source, destination) = addresses(frame)?;
     let unread = Read {
         source: SocketAddr::new(source, 0),
@@ -74,7 +75,12 @@ pub(super) fn read(frame: &[u8]) -> Option<Read> {
         end: 0,
         is_plain: true,
     };
-    let read = if source.is_ipv4() { read_ipv4(frame, unread)? } else { read_ipv6(frame, unread)? };
+    if source.is_ipv4() { read_ipv4(frame, unread) } else { read_ipv6(frame, unread) }
+}
+
+/// Reads a frame for the gateway with TCP or UDP in it. None: something is wrong, or it is something else.
+pub(super) fn read(frame: &[u8]) -> Option<Read> {
+    let read = network(frame)?;
     if read.place == Place::Later {
         return matches!(read.protocol, 6 | 17).then_some(read);
     }

@@ -42,6 +42,8 @@ pub(super) struct Trial {
     pub(super) awaited: HashSet<Talk>,
     /// Packets that were redirected.
     pub(super) redirected: usize,
+    /// ICMP errors that passed.
+    pub(super) errors: usize,
     gateway: Gateway,
     batch: Vec<Sent>,
     sent: usize,
@@ -57,6 +59,7 @@ impl Trial {
             ledger: Ledger::default(),
             awaited: HashSet::new(),
             redirected: 0,
+            errors: 0,
             gateway,
             batch: Vec::new(),
             sent: 0,
@@ -103,9 +106,9 @@ impl Trial {
         ran
     }
 
-    /// A packet of an open session was refused: if the session ended with it, the ledger follows.
-    pub(super) fn settle(&mut self, talk: &Talk) {
-        let is_live = match (talk.source.ip(), talk.destination.ip()) {
+    /// True if the datapath has this session. It is asked only about what it refused: what it may open is not its to say.
+    pub(super) fn has_session(&mut self, talk: &Talk) -> bool {
+        match (talk.source.ip(), talk.destination.ip()) {
             (IpAddr::V4(client), IpAddr::V4(remote)) => {
                 let key = flow_key::<Address4>(talk, client.into(), remote.into());
                 self.gateway.hash::<_, FlowEntry<Address4>>("flows4").get(&key, 0).is_ok()
@@ -115,9 +118,6 @@ impl Trial {
                 self.gateway.hash::<_, FlowEntry<Address6>>("flows6").get(&key, 0).is_ok()
             }
             _ => false,
-        };
-        if !is_live {
-            self.ledger.ended(talk);
         }
     }
 
@@ -138,7 +138,11 @@ impl Trial {
     /// Compares the last counters, and says how much was done.
     pub(super) fn finish(&mut self) {
         self.compare_counters();
-        eprintln!("{} frames at hooks, {} redirected, THULIUM_SEED={}", self.sent, self.redirected, self.chance.seed());
+        let (packets, errors, seed) = (self.redirected, self.errors, self.chance.seed());
+        eprintln!(
+            "{} frames at hooks, {packets} packets and {errors} ICMP errors passed, THULIUM_SEED={seed}",
+            self.sent
+        );
     }
 
     /// Each refusal is counted once, under its direction, interface and family, and nothing else is counted.

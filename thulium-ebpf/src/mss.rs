@@ -2,6 +2,8 @@
 //! "packet too big", connections through a PPPoE link hang without it. The one thing in a packet, beside addresses, ports and
 //! hops, that is ever changed; and only if it promises more than the links can carry.
 
+use core::hint::black_box;
+
 use crate::{
     abi::{Address, Family, MSS_AUTO, MSS_OFF, Port},
     frame::Edit,
@@ -77,10 +79,10 @@ fn find<F: Edit, A: Copy>(frame: &F, packet: &Packet<A>) -> Option<usize> {
         if at + 4 > end {
             return None;
         }
-        match frame.read::<[u8; 2]>(transport + (at & 0x3f))? {
+        match frame.read::<[u8; 2]>(transport + (black_box(at) & 0x3f))? {
             [END, _] => return None,
             [NO_OPERATION, _] => at += 1,
-            [MSS, 4] => return Some(transport + (at & 0x3f) + 2),
+            [MSS, 4] => return Some(transport + (black_box(at) & 0x3f) + 2),
             [_, 0 | 1] => return None,
             // One that is longer than the header ends the search.
             [_, length] => at += usize::from(length),

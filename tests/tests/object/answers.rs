@@ -159,15 +159,6 @@ fn what_must_not_be_answered_is_not() {
 }
 
 #[test]
-fn what_was_sent_to_a_group_of_stations_is_not_answered() {
-    let gateway = rejecting();
-    let mut broadcast = frame(0x0800, &web_out(ACK));
-    assert_eq!(gateway.send_frame(Hook::Lan, &broadcast).action, Action::Redirect);
-    broadcast[..6].fill(0xff);
-    assert_eq!(gateway.send_frame(Hook::Lan, &broadcast).action, Action::Drop);
-}
-
-#[test]
 fn a_flood_is_not_answered_with_one() {
     let mut gateway = rejecting();
     // Each CPU has a bucket of its own.

@@ -66,16 +66,6 @@ impl TcFrame {
         &self.0
     }
 
-    /// True if it was sent to the gateway, or by it, alone: to no group of stations.
-    #[inline(always)]
-    pub fn is_unicast(&self) -> bool {
-        const HOST: u32 = 0; // PACKET_HOST of linux/if_packet.h
-        const OUTGOING: u32 = 4; // PACKET_OUTGOING
-        // SAFETY: the kernel hands us a valid context.
-        let kind = unsafe { (*self.0.skb.skb).pkt_type };
-        kind == HOST || kind == OUTGOING
-    }
-
     /// The packet mark.
     #[inline(always)]
     pub fn mark(&self) -> u32 {

@@ -16,7 +16,7 @@ use crate::{
 /// that leads to the client; none if it gets no answer.
 #[inline(always)]
 pub fn tell(frame: &mut TcFrame, direction: Direction, refusal: Refusal, moment: &Moment) -> Option<u32> {
-    if matches!(direction, Direction::In) || !refusal.is_told(moment.settings.reject == 1) || !frame.is_unicast() {
+    if matches!(direction, Direction::In) || !refusal.is_told(moment.settings.reject == 1) {
         return None;
     }
     let here = frame.interface();

@@ -4,14 +4,16 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, Queue},
+    helpers::generated::bpf_map_pop_elem,
     macros::btf_map,
 };
+use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
         Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint, FlowEntry,
         FlowKey, FlowTable, FragmentKey, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
-        RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings, SlotName, UPLINK_SLOTS, Uplink,
+        RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings, SlotName, SweepItem, UPLINK_SLOTS, Uplink,
     },
     answer::reset::Reset,
     parse::Packet,
@@ -22,9 +24,9 @@ const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 
 /// Sessions: two directed entries each.
 pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288, LAZY>;
-/// LAN-side keys of sessions in the order in which the sweeper looks at them. A key may stand here twice or be gone from
-/// the sessions: these are hints, the sessions themselves are the truth.
-pub type Sweep<A> = Queue<FlowKey<A>, 266_240>;
+/// Sessions in the order in which the sweeper looks at them. One may be gone from the sessions: these are hints, the sessions
+/// themselves are the truth.
+pub type Sweep<A> = Queue<SweepItem<A>, 266_240>;
 /// Clients with live sessions.
 pub type Clients<A> = HashMap<ClientKey<A>, Client, 65_536, LAZY>;
 /// Sessions whose hellos of TLS are awaited, by their LAN-side keys.
@@ -35,6 +37,17 @@ pub type Fragments<A> = LruHashMap<FragmentKey<A>, Datagram, 4096>;
 pub type ClientPrefixes<A> = LpmTrie<ClientPrefix<A>, u64, 4096>;
 /// Remote address or prefix → the hosts that named it.
 pub type Remotes<A> = LpmTrie<RemotePrefix<A>, RemoteAddress, 65_536>;
+
+/// Takes the next item out of a [`Sweep`] into `item`. False if there is none. The map's own method needs room for two of them on
+/// the stack.
+#[inline(always)]
+pub fn next_to_sweep<A: Tables>(item: &mut MaybeUninit<SweepItem<A>>) -> bool {
+    // SAFETY: a map of the kernel is known by the address of its definition, and the kernel fills the item in.
+    unsafe {
+        let map = core::ptr::from_ref(A::sweep()).cast_mut().cast();
+        bpf_map_pop_elem(map, item.as_mut_ptr().cast()) == 0
+    }
+}
 
 /// What a packet is worked on with, beside the 512 bytes that a chain of calls has on the stack. Each CPU has its own, and no
 /// program of ours interrupts another on the same CPU.

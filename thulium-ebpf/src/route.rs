@@ -22,7 +22,9 @@ const AF_INET6: u8 = 10;
 pub enum Way {
     /// Out of an interface with this role of the policy.
     By(Role),
-    /// Out of another interface, to the gateway itself, or nowhere.
+    /// Out of an interface that has none.
+    Other,
+    /// To the gateway itself, or nowhere.
     Elsewhere,
     /// The kernel does not say, because forwarding is switched off on the interface.
     Unknown,
@@ -93,7 +95,7 @@ fn ask<H: Hook>(frame: &H, params: &mut Params) -> Way {
     const TOO_LARGE: i64 = BPF_FIB_LKUP_RET_FRAG_NEEDED as i64;
     const FORWARDING_OFF: i64 = BPF_FIB_LKUP_RET_FWD_DISABLED as i64;
     match answer {
-        SUCCESS | NO_NEIGHBOUR | TOO_LARGE => role_of(params.ifindex).map_or(Way::Elsewhere, Way::By),
+        SUCCESS | NO_NEIGHBOUR | TOO_LARGE => role_of(params.ifindex).map_or(Way::Other, Way::By),
         FORWARDING_OFF => Way::Unknown,
         _ => Way::Elsewhere,
     }

@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use thulium_tests::{
     lab::{
-        CLIENT, CLIENT6, Lab, NEXT_HOP, Namespace, POLICY, POLICY6, THULIUM, THULIUM6, UNRELATED, UNRELATED6, UPLINK,
-        client, eventually,
+        CLIENT, CLIENT6, Lab, MASQUERADE, NEXT_HOP, Namespace, POLICY, POLICY6, THULIUM, THULIUM6, UNRELATED,
+        UNRELATED6, UPLINK, client, eventually,
     },
     packet::{Capture, Ipv4},
     peer::{Echo, ask, noise},
@@ -250,7 +250,21 @@ fn a_refused_client_is_told_at_once_where_the_policy_says_so() -> Result<()> {
     let error = lab.lan.connect((UNRELATED, 443)).expect_err("no flow names it");
     let refused = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     ensure!(refused == Some(ErrorKind::ConnectionRefused) && started.elapsed() < SOON, "{error:?}");
-    gateway.expect_refused(&["no-flow out wan0: 2"])
+    gateway.expect_refused(&["no-flow out lan0: 2"])
+}
+
+/// On its way to the guard a NAT rule hides who has to be told, and a strict forward chain drops the packet.
+#[test]
+fn a_refused_client_is_told_whatever_the_rules_of_the_gateway() -> Result<()> {
+    for rules in [MASQUERADE, "table ip filter { chain forward { type filter hook forward priority 0; policy drop; } }"]
+    {
+        let lab = Lab::new()?;
+        lab.nft(rules)?;
+        let gateway = lab.start(&format!("{}refuse: reject\n", policy()))?;
+        ensure!(try_udp(&lab, UNRELATED, 53)? == Some(libc::EHOSTUNREACH), "with {rules}");
+        gateway.expect_refused(&["no-flow out lan0: 1"])?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -291,5 +305,5 @@ fn ipv6_sockets_are_told_alike() -> Result<()> {
     let remote = (UNRELATED6, 443).into();
     let refused = lab.lan.run(|| TcpStream::connect_timeout(&remote, SOON))?.expect_err("no flow names it");
     ensure!(refused.kind() == ErrorKind::ConnectionRefused, "{refused}");
-    gateway.expect_refused(&["no-flow out wan0 ipv6: 2"])
+    gateway.expect_refused(&["no-flow out lan0 ipv6: 2"])
 }

@@ -2,10 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use thulium_ebpf::abi::{Reason, Side};
+use thulium_ebpf::abi::{Reason, Settings, Side, Verdict};
 
 use crate::{
-    gateway::{Gateway, Hook},
+    gateway::{Action, Gateway, Hook},
     maps::{FLOWS, MEDIA, SIP, WEB},
     refused::Refused,
     traffic::*,
@@ -38,6 +38,27 @@ fn a_session_that_the_new_policy_does_not_allow_is_refused_both_ways() {
     // And back again.
     gateway.publish(3, &FLOWS);
     gateway.admits(Hook::Uplink, &sip_in());
+}
+
+/// Where refusals are spared, a session without its translation would be cut: it goes on, and is counted.
+#[test]
+fn a_session_that_is_spared_goes_on_as_it_was() {
+    for (change, verdict) in [
+        ((|settings| settings.audit = 1) as fn(&mut Settings), Verdict::WouldDrop),
+        (|settings| settings.pass_unmatched = 1, Verdict::Pass),
+    ] {
+        let mut gateway = Gateway::new();
+        let translated = gateway.admits(Hook::Lan, &sip_out());
+        let without_sip: Vec<_> = FLOWS.into_iter().filter(|flow| flow.0 != SIP).collect();
+        gateway.publish(2, &without_sip);
+        gateway.set(change);
+        let spared = Refused { verdict, ..Refused::of_flow(Reason::PolicyChanged, SIP) };
+        let out = gateway.send(Hook::Lan, &sip_out());
+        assert_eq!((out.action, out.packet), (Action::Redirect, translated), "{verdict:?}");
+        assert_eq!(gateway.take_refused(), [spared.counted(Hook::Lan, &sip_out())], "once, at one hook");
+        assert_eq!(gateway.send(Hook::Uplink, &sip_in()).action, Action::Redirect, "{verdict:?}");
+        assert_eq!(gateway.take_refused(), [spared.counted(Hook::Uplink, &sip_in())]);
+    }
 }
 
 #[test]

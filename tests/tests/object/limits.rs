@@ -82,3 +82,15 @@ fn a_stale_session_makes_room_for_a_new_one() {
     gateway.admits(Hook::Lan, &second());
     assert_eq!(gateway.sizes(), [2, 1, 1, 1]);
 }
+
+/// PPP makes its interface anew: until the programs stand there, the kernel would forward past them.
+#[test]
+fn the_uplinks_interface_is_gone() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    gateway.lose_uplink();
+    gateway.refuses(Hook::Lan, &sip_out(), Refused::of_flow(Reason::NoUplinkAddress, SIP));
+    gateway.refuses(Hook::Lan, &second(), Refused::new(Reason::NoUplinkAddress));
+    let unnamed = Ipv4::new(CLIENT, SERVER).udp(PHONE_PORT, 53, b"a question");
+    gateway.refuses(Hook::Lan, &unnamed, Refused::new(Reason::NoUplinkAddress));
+}

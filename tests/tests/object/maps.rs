@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use thulium_ebpf::abi::{
     Address4, Address6, Client, ClientKey, ClientPrefix, Datagram, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable,
     FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress,
-    RemotePrefix, Role, Settings, Side, Uplink,
+    RemotePrefix, Role, Settings, Side, SweepItem, Uplink,
 };
 
 use thulium_ebpf::tls::Hellos;
@@ -133,6 +133,20 @@ impl Gateway {
     pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
         let interface = self.wan;
         self.array("uplinks").set(0, Uplink { interface, epoch, address, translates: 1 }, 0).unwrap();
+    }
+
+    /// The uplink's interface goes away, and none is known in its place.
+    pub(crate) fn lose_uplink(&mut self) {
+        let index = self.wan;
+        self.hash::<u32, Interface>("interfaces").remove(&index).unwrap();
+        let address = Address4::from(UPLINK);
+        self.array("uplinks").set(0, Uplink { interface: 99_999, epoch: 1, address, translates: 1 }, 0).unwrap();
+    }
+
+    /// Items in the sweeper's queue; they are gone then.
+    pub(crate) fn queued(&mut self) -> usize {
+        let mut queue: Queue<_, SweepItem<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
+        std::iter::from_fn(|| queue.pop(0).ok()).count()
     }
 
     /// Says which hosts (a bit each) name a remote address, and until when (`CLOCK_MONOTONIC`, nanoseconds).
@@ -270,7 +284,7 @@ impl Gateway {
         for (key, _) in self.flows() {
             self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
         }
-        let mut queue: Queue<_, FlowKey<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
+        let mut queue: Queue<_, SweepItem<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
         while queue.pop(0).is_ok() {}
         self.clear::<MappingKey<Address4>, Endpoint<Address4>>("mappings4");
         self.clear::<PortKey<Address4>, PortOwner<Address4>>("ports4");

@@ -82,3 +82,16 @@ fn a_run_looks_at_every_session_of_a_small_office() {
     assert!(gateway.sweep() >= 20);
     assert_eq!(gateway.sizes(), [40, 20, 20, 1]);
 }
+
+/// A client that opens one session again and again leaves room in the sweeper's queue for the others.
+#[test]
+fn a_session_that_is_opened_again_stands_in_the_queue_once() {
+    let mut gateway = Gateway::new();
+    for _ in 0..400 {
+        gateway.admits(Hook::Lan, &sip_out());
+        gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    }
+    gateway.admits(Hook::Lan, &sip_out());
+    let queued = gateway.queued();
+    assert!(queued < 10, "{queued} items for one session");
+}

@@ -108,13 +108,21 @@ impl Tables {
         Ok(true)
     }
 
-    /// Names the interfaces of the policy. Former ones keep their names for the counters' sake, but have no role.
+    /// Names the interfaces of the policy. Former ones that refused something keep their names for the counters' sake, but have no
+    /// role.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn publish_interfaces(&mut self, interfaces: &[Target]) -> anyhow::Result<()> {
+        let counted: HashSet<u32> = self.drops()?.iter().map(|(key, _)| key.interface).collect();
         for (index, mut former) in self.interfaces()? {
-            if !interfaces.iter().any(|present| present.index == index) && former.role != 0 {
+            if interfaces.iter().any(|present| present.index == index) {
+                continue;
+            }
+            if !counted.contains(&index) {
+                // PPP makes its interface anew whenever it dials: the map would fill up with them.
+                self.interfaces.remove(&index)?;
+            } else if former.role != 0 {
                 former.role = 0;
                 self.interfaces.insert(index, former, 0)?;
             }

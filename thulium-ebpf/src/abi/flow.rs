@@ -154,6 +154,16 @@ pub struct FlowEntry<A: Address> {
     pub fill: A::Pad,
 }
 
+/// A session that is to be looked at for staleness.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepItem<A> {
+    /// Its LAN-side key.
+    pub key: FlowKey<A>,
+    /// When it was opened ([`FlowEntry::opened`]): another session of this key has an item of its own.
+    pub opened: u64,
+}
+
 /// A client's endpoint on an uplink. Its value, an [`Endpoint`], is the external endpoint: the same for all its sessions,
 /// whatever their remote (RFC 4787 REQ-1, RFC 5382 REQ-1).
 #[repr(C)]

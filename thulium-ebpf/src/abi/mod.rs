@@ -15,7 +15,8 @@ mod user;
 
 pub use counter::{Counter, Direction, DropKey, Family, Verdict};
 pub use flow::{
-    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, RestingPort, Side, TcpState,
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, RestingPort, Side, SweepItem,
+    TcpState,
 };
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
 pub use net::{Address, Address4, Address6, Port};
@@ -37,6 +38,7 @@ pub const LAYOUT: u32 = {
         size_of::<FlowKey<Address6>>(),
         size_of::<FlowEntry<Address4>>(),
         size_of::<FlowEntry<Address6>>(),
+        size_of::<SweepItem<Address4>>(),
         size_of::<MappingKey<Address4>>(),
         size_of::<Endpoint<Address4>>(),
         size_of::<PortKey<Address4>>(),

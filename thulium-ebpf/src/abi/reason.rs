@@ -65,8 +65,8 @@ reasons! {
         "Expected after a flow or host was removed.";
     ForeignNat = 16, "foreign-nat", "a NAT rule of the gateway hid who sent it, or would mix it up with a client's session",
         "An exceptional packet (oversized, TTL 1) met a masquerade rule, or a rule overwrote the mark that tells clients from others: exempt packets with a bit of `datapath.mark` from both.";
-    NoUplinkAddress = 17, "no-uplink-address", "the uplink has no address to translate to",
-        "Check the interface: `ip address show`; with DHCP, the lease.";
+    NoUplinkAddress = 17, "no-uplink-address", "the uplink has no address to translate to, or its interface is gone",
+        "Check the interface: `ip address show`; with DHCP, the lease; with PPP, that the daemon runs and takes up the new interface.";
     TlsNotTls = 18, "tls-not-tls", "TCP of a flow with `tls_min` whose first bytes are no hello of TLS",
         "Something else than a browser uses that port: plain HTTP, SSH, a tunnel. The client was told by a reset.";
     TlsTooOld = 19, "tls-too-old", "the client offers no TLS 1.2",
@@ -109,6 +109,7 @@ impl Reason {
         // Of the datagrams for which no flow names the first fragment, these are the others.
         Self::FragmentNoState,
         Self::IcmpUnmatched,
+        Self::PolicyChanged,
     ]);
 
     /// The reasons for which a session breaks the TLS floor of its flow, a bit each by number.

@@ -22,6 +22,7 @@ plain!(
     PortKey<Address4>,
     PortOwner<Address4>,
     RestingPort,
+    SweepItem<Address4>,
     ClientKey<Address4>,
     ClientKey<Address6>,
     Client,

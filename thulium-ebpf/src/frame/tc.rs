@@ -214,7 +214,8 @@ impl Edit for TcFrame {
 
     #[inline(always)]
     fn replace_byte(&mut self, offset: usize, new: u8) -> Option<()> {
-        self.0.store(offset, &new, 0).ok()
+        // As in `write`: no checksum of the packet covers it, but the driver's sum does.
+        self.0.store(offset, &new, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()
     }
 }
 
@@ -251,7 +252,7 @@ fn sum(frame: &TcFrame, offset: usize, length: usize) -> Option<u32> {
         }
         done += part;
     }
-    None
+    if done >= length { Some(sum) } else { None }
 }
 
 impl Hook for TcFrame {

@@ -41,7 +41,7 @@ fn try_deliver<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment
         };
     };
     vet(frame, packet, quote)?;
-    rejudge(&quote.key(Side::Uplink), entry, moment)?;
+    rejudge(frame, &quote.key(Side::Uplink), entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
     let (client, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
     let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
@@ -68,7 +68,7 @@ fn try_send<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment: &
     let quote = quote_of(frame, packet)?;
     let Some(entry) = session_of(quote, Side::Lan, moment) else { return Ok(Verdict::PASS) };
     vet(frame, packet, quote)?;
-    rejudge(&quote.key(Side::Lan), entry, moment)?;
+    rejudge(frame, &quote.key(Side::Lan), entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
     let interface = UPLINKS.get(u32::from(unsafe { (*entry).uplink })).map_or(0, |uplink| uplink.interface);
     if packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length) {
@@ -90,7 +90,7 @@ fn try_forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Mom
     let quote = quote_of(frame, packet)?;
     let entry = session_of(quote, Side::Lan, moment).ok_or(Reason::IcmpUnmatched)?;
     vet(frame, packet, quote)?;
-    rejudge(&quote.key(Side::Lan), entry, moment).map_err(|_| Reason::PolicyChanged)?;
+    rejudge(frame, &quote.key(Side::Lan), entry, moment).map_err(|_| Reason::PolicyChanged)?;
     hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)
 }
 

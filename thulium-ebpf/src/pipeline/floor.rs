@@ -114,6 +114,6 @@ fn awaited<A: Network>(watched: &Watched<'_, A>, segment: &Segment) -> u32 {
 fn end<A: Network>(watched: &Watched<'_, A>, moment: &Moment) {
     let session = watched.session();
     if let Some(entry) = A::flows().get_ptr_mut(session) {
-        table::end(&session, entry, moment);
+        table::end(&session, entry, table::opened(entry), moment);
     }
 }

@@ -123,7 +123,7 @@ fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment)
     let key = packet.key(Side::Lan);
     let entry = match table::find(&key, moment) {
         Some(entry) => {
-            rejudge(&key, entry, moment)?;
+            rejudge(frame, &key, entry, moment)?;
             entry
         }
         None => {

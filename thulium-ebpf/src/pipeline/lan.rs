@@ -10,7 +10,7 @@ use crate::{
     moment::Moment,
     parse::{Kind, Packet, kind},
     route::Way,
-    session::{self, table},
+    session::{self, UPLINK, table},
     translate::Part,
     verdict::{Outcome, Refusal, Verdict},
 };
@@ -42,7 +42,7 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
         && !packet.is_error()
         && let Some(entry) = table::find(&key, moment)
     {
-        rejudge(&key, entry, moment)?;
+        rejudge(frame, &key, entry, moment)?;
         return send(frame, packet, entry, moment);
     }
     let left_to_kernel = match sender(frame, packet, moment) {
@@ -62,20 +62,44 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
     if let Some(reason) = packet.flaw() {
         return Err(reason.into());
     }
-    if packet.fault.is_some() {
-        return Ok(Verdict::PASS_GOVERNED);
-    }
-    let Ok(admission) = judge::admit(moment, packet) else { return Ok(Verdict::PASS_GOVERNED) };
-    // Local and LAN routes, and those of a VPN, come first.
-    let leaves = matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
-    if !leaves || packet.ttl <= 1 {
-        return Ok(Verdict::PASS_GOVERNED);
-    }
+    let Some(admission) = admitted(frame, packet, moment) else {
+        let mut outcome = Ok(Verdict::PASS_GOVERNED);
+        leave_to_kernel(frame, packet, moment, &mut outcome);
+        return outcome;
+    };
     session::open(frame, packet, &admission, frame.interface(), moment)
         .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
     match table::find(&key, moment) {
         Some(entry) => send(frame, packet, entry, moment),
         None => Err(Reason::SessionsFull.into()),
+    }
+}
+
+/// Why a client's packet may open a session here, if it may. Local and LAN routes, and those of a VPN, come first.
+#[inline(always)]
+fn admitted<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Option<judge::Admission> {
+    if packet.fault.is_some() || packet.ttl <= 1 {
+        return None;
+    }
+    let admission = judge::admit(moment, packet).ok()?;
+    let leaves = matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
+    if leaves { Some(admission) } else { None }
+}
+
+/// A client's packet that is not admitted here: the kernel's to handle, and the guard's to refuse. The outcome stays what it is
+/// unless nobody would refuse it there, or the client could not be told.
+#[inline(never)]
+fn leave_to_kernel<F: Forward, A: Network>(frame: &F, packet: &Packet<A>, moment: &Moment, outcome: &mut Outcome) {
+    let way = A::way(frame, packet.source, packet.destination);
+    if way == Way::Other && is_gone(frame, UPLINK) {
+        // The kernel may have a new uplink already, on which no guard stands yet.
+        *outcome = Err(Reason::NoUplinkAddress.into());
+        return;
+    }
+    // On its way to the guard, a NAT rule of the gateway may hide who is to be told.
+    let is_told = moment.settings.reject == 1 && moment.settings.pass_unmatched == 0 && packet.ttl > 1;
+    if is_told && packet.fault.is_none() && way == Way::By(Role::Uplink) {
+        *outcome = Err(Reason::NoFlow.into());
     }
 }
 
@@ -120,10 +144,17 @@ fn sender<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -
     if packet.source.is_unspecified() || packet.source.is_link_scoped() || packet.destination.is_link_scoped() {
         return Sender::Neighbour;
     }
-    if matches!(A::way(frame, packet.destination, packet.source), Way::Elsewhere | Way::By(Role::Uplink)) {
+    if matches!(A::way(frame, packet.destination, packet.source), Way::Elsewhere | Way::Other | Way::By(Role::Uplink)) {
         return Sender::Spoofed;
     }
     if judge::is_client(moment, &packet.source) { Sender::Client } else { Sender::Foreign }
+}
+
+/// True if the uplink's interface is not there any more: it was made anew, as PPP does, and the daemon has not attached to it yet.
+#[inline(never)]
+fn is_gone<F: Forward>(frame: &F, slot: u8) -> bool {
+    let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
+    interface == 0 || frame.mtu(interface) == 0
 }
 
 /// Translates and sends a packet of a session out of its uplink, unless it needs the kernel.
@@ -146,7 +177,10 @@ fn send_out<F: Forward, A: Network>(
     let (rewrite, slot, flow) = unsafe { (&(*entry).rewrite, (*entry).uplink, (*entry).flow) };
     let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
     if packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length) {
-        // The kernel answers with ICMP, or fragments it and meets the guard.
+        // The kernel answers with ICMP, or fragments it and meets the guard; there is none where the uplink was.
+        if is_gone(frame, slot) {
+            *outcome = Err(Refusal::of_flow(Reason::NoUplinkAddress, flow));
+        }
         return;
     }
     if let Some(reason) = fragment::send(packet, Side::Lan, Path::Direct, moment) {

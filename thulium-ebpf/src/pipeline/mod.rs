@@ -17,7 +17,7 @@ pub mod reject;
 pub mod uplink;
 
 use crate::{
-    abi::{FlowKey, Reason, Side},
+    abi::{Direction, FlowKey, Reason, Side},
     answer::Answer,
     fragment,
     frame::{Forward, Hook},
@@ -78,9 +78,21 @@ fn complete<A: Network>(packet: &mut Packet<A>, side: Side, moment: &Moment) {
     }
 }
 
-/// Asks a new generation of the policy whether it admits a session that an older one opened.
+/// Asks a new generation of the policy whether it admits a session that an older one opened. Where it does not, but refusals are
+/// spared (audit mode, `unmatched: pass`), this one is counted and the session goes on: without its translation it would be cut.
+#[inline(always)]
+fn rejudge<H: Hook, A: Network>(frame: &H, key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> Result<(), Refusal> {
+    let Err(refusal) = readmit(key, entry, moment) else { return Ok(()) };
+    if moment.settings.audit == 0 && moment.settings.pass_unmatched == 0 {
+        return Err(refusal);
+    }
+    let direction = if key.side == Side::Lan as u8 { Direction::Out } else { Direction::In };
+    let _ = count::refuse(frame, direction, &refusal, moment);
+    Ok(())
+}
+
 #[inline(never)]
-fn rejudge<A: Network>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> Result<(), Refusal> {
+fn readmit<A: Network>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> Result<(), Refusal> {
     // SAFETY: `entry` is a live map value of plain words.
     let known = unsafe { &*entry };
     if known.generation == moment.generation {

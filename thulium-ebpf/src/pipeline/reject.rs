@@ -58,6 +58,8 @@ fn is_answered<A: Network>(packet: &Packet<A>) -> bool {
         && !packet.destination.is_link_scoped()
         && !packet.source.is_link_scoped()
         && !packet.source.is_unspecified()
+        // A NAT rule of the gateway has hidden who is to be told.
+        && !A::is_external(&packet.source)
 }
 
 #[inline(always)]

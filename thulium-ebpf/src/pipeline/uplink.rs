@@ -93,7 +93,7 @@ fn try_deliver<F: Forward, A: Network>(
     moment: &Moment,
 ) -> Outcome {
     let key = packet.key(Side::Uplink);
-    rejudge(&key, entry, moment)?;
+    rejudge(frame, &key, entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
     let (rewrite, interface, flow) = unsafe { (&(*entry).rewrite, (*entry).interface, (*entry).flow) };
     let needs_kernel = packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length);
@@ -140,7 +140,8 @@ fn stranger<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment)
 /// True if it is for a client. The gateway's own address on the LAN is nobody's whom the policy governs.
 #[inline(always)]
 pub(super) fn is_for_client<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
-    judge::is_client(moment, &packet.destination) && A::way(frame, packet.source, packet.destination) != Way::Elsewhere
+    judge::is_client(moment, &packet.destination)
+        && matches!(A::way(frame, packet.source, packet.destination), Way::By(_) | Way::Unknown)
 }
 
 /// True if it is IPv6 for the LAN, of which the policy governs nobody: it fails closed, as in the other direction.

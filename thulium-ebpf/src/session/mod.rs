@@ -11,7 +11,7 @@ pub mod table;
 pub mod tcp;
 
 #[cfg(target_arch = "bpf")]
-pub use open::open;
+pub use open::{UPLINK, open};
 
 use crate::{
     abi::{Client, Settings, TcpState},

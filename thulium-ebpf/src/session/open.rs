@@ -4,10 +4,10 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
     client,
-    table::{end, is_live, sweep},
+    table::{end, is_live, opened, sweep},
 };
 use crate::{
-    abi::{Endpoint, FlowEntry, Reason, Side, TcpState},
+    abi::{Endpoint, FlowEntry, Reason, Side, SweepItem, TcpState},
     frame::Hook,
     judge::Admission,
     maps::UPLINKS,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The uplink of new sessions. There is one.
-const UPLINK: u8 = 0;
+pub const UPLINK: u8 = 0;
 
 /// Opens the session of a client's packet. `lan` is the interface it came in by.
 #[inline(never)]
@@ -87,10 +87,11 @@ fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
 fn end_stale<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     let key = packet.key(Side::Lan);
     if let Some(entry) = A::flows().get_ptr_mut(key) {
+        let opened = opened(entry);
         if is_live(&key, entry, moment) {
             return false;
         }
-        end(&key, entry, moment);
+        end(&key, entry, opened, moment);
     }
     true
 }
@@ -131,7 +132,8 @@ fn insert<A: Outside>(
     entry.rewrite = Endpoint::new(key.source, key.source_port);
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
-    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(key, 0).is_ok() {
+    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(SweepItem { key, opened: moment.now }, 0).is_ok()
+    {
         // SAFETY: a live map value of plain words.
         if !A::flows().get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
             // Another CPU has ended the session before its pair was there, and given back what it held.

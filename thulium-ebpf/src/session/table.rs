@@ -1,10 +1,12 @@
 //! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
 
+use core::mem::MaybeUninit;
+
 use super::{client, is_stale, lifetime, tcp};
 use crate::{
     abi::{Endpoint, FlowEntry, FlowKey, Side, TcpState},
     atomic,
-    maps::UPLINKS,
+    maps::{UPLINKS, next_to_sweep},
     moment::Moment,
     parse::{Packet, protocol},
     ports::Outside,
@@ -70,6 +72,11 @@ fn try_put_back<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Option<Entry
     let entry = &mut scratch.entry;
     *entry = FlowEntry { rewrite: client, packets: 0, bytes: 0, ..*pair };
     A::flows().insert(key, &*entry, 0).ok()?;
+    if A::flows().get_ptr(key.pair(&client)).is_none() {
+        // Another CPU has ended the session meanwhile: a direction without its pair would be swept by nobody.
+        let _ = A::flows().remove(key);
+        return None;
+    }
     A::flows().get_ptr_mut(key)
 }
 
@@ -124,17 +131,27 @@ fn step_tcp<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, flags: u8) {
     }
 }
 
-/// Ends a session, given its LAN-side key and entry. Only one CPU can remove the entry, and that one gives back what the
-/// session held.
+/// When the session was opened: which of the sessions that one key can have in the course of time it is.
+#[inline(always)]
+pub fn opened<A: Outside>(entry: Entry<A>) -> u64 {
+    // SAFETY: a live map value, a word.
+    unsafe { (&raw const (*entry).opened).read_volatile() }
+}
+
+/// Ends a session, given its LAN-side key and entry, and when the session that is to end was `opened`: the kernel may have used the
+/// entry again since (kernel: `bpf_mem_alloc`). Only one CPU can put the end of it down, and that one gives back what the session
+/// held.
 #[inline(never)]
-pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) {
+pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, opened: u64, moment: &Moment) {
     // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
     let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
     // SAFETY: as above.
     let is_watched = unsafe { (*entry).watched } == 1;
-    if A::flows().remove(key).is_err() {
+    // SAFETY: as above. No session was opened at 0.
+    if opened == 0 || !unsafe { atomic::exchange(&raw mut (*entry).opened, opened, 0) } {
         return;
     }
+    let _ = A::flows().remove(key);
     let _ = A::flows().remove(key.pair(&external));
     if is_watched {
         let _ = A::hellos().remove(key);
@@ -148,13 +165,22 @@ pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) {
 /// Every opening takes two steps, so that the table stays clean with the daemon dead; the daemon takes many.
 #[inline(never)]
 pub fn sweep<A: Outside>(moment: &Moment) -> bool {
-    let Ok(Some(key)) = A::sweep().pop() else { return false };
-    let Some(entry) = A::flows().get_ptr_mut(key) else { return true };
-    if is_live(&key, entry, moment) {
-        // The queue has room for every session and more; the key that would not fit stands there already.
-        let _ = A::sweep().push(key, 0);
+    let mut item = MaybeUninit::uninit();
+    if !next_to_sweep::<A>(&mut item) {
+        return false;
+    }
+    // SAFETY: it was filled in.
+    let item = unsafe { item.assume_init_ref() };
+    let Some(entry) = A::flows().get_ptr_mut(item.key) else { return true };
+    if opened(entry) != item.opened {
+        // A later session of that key, which has an item of its own.
         return true;
     }
-    end(&key, entry, moment);
+    if is_live(&item.key, entry, moment) {
+        // There was room for it a moment ago, and there is more than sessions need.
+        let _ = A::sweep().push(item, 0);
+        return true;
+    }
+    end(&item.key, entry, item.opened, moment);
     true
 }

@@ -256,7 +256,7 @@ fn a_refused_client_is_told_at_once_where_the_policy_says_so() -> Result<()> {
 /// On its way to the guard a NAT rule hides who has to be told, and a strict forward chain drops the packet.
 #[test]
 fn a_refused_client_is_told_whatever_the_rules_of_the_gateway() -> Result<()> {
-    for rules in [MASQUERADE, "table ip filter { chain forward { type filter hook forward priority 0; policy drop; } }"]
+    for rules in [MASQUERADE, "table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }\n"]
     {
         let lab = Lab::new()?;
         lab.nft(rules)?;

@@ -286,6 +286,28 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Gives IPv6, which this lab has, to the link that [`Lab::narrow`] has made, and moves the server of the policy behind it.
+    ///
+    /// # Errors
+    /// When an address or a route cannot be set.
+    pub fn enable_ipv6_beyond(&self, far: &Namespace) -> Result<()> {
+        let internet = &self.internet;
+        for (namespace, interface) in [(internet, "far0"), (far, "eth0"), (far, "lo")] {
+            namespace.sysctl(&format!("net/ipv6/conf/{interface}/accept_dad"), "0")?;
+            namespace.sysctl(&format!("net/ipv6/conf/{interface}/router_solicitations"), "0")?;
+            namespace.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0")?;
+        }
+        internet.ip("address add 2001:db8:2::1/64 dev far0 nodad")?;
+        far.ip("address add 2001:db8:2::2/64 dev eth0 nodad")?;
+        far.ip(&format!("address add {THULIUM6}/128 dev lo nodad"))?;
+        far.ip("route add default via 2001:db8:2::1")?;
+        internet.ip(&format!("address del {THULIUM6}/128 dev lo"))?;
+        internet.ip(&format!("route add {THULIUM6}/128 via 2001:db8:2::2"))?;
+        internet.sysctl("net/ipv6/conf/all/forwarding", "1")
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         dismantle(&self.id);

@@ -107,15 +107,17 @@ impl Ipv4 {
 
     /// A TCP segment with a payload.
     pub fn tcp_data(&self, source_port: u16, port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let mut segment = Vec::new();
-        segment.extend(source_port.to_be_bytes());
-        segment.extend(port.to_be_bytes());
-        segment.extend(self.sequence.to_be_bytes());
-        segment.extend(self.acknowledgment.to_be_bytes());
-        segment.extend([5 << 4, flags]);
-        segment.extend(8192_u16.to_be_bytes()); // window
-        segment.extend([0; 4]); // checksum, urgent pointer
-        segment.extend(payload);
+        let header = tcp_header((source_port, port), (self.sequence, self.acknowledgment), flags, &[]);
+        self.segment([header.as_slice(), payload].concat())
+    }
+
+    /// A TCP segment without payload, with these options, a multiple of four bytes.
+    pub fn tcp_options(&self, source_port: u16, port: u16, flags: u8, options: &[u8]) -> Vec<u8> {
+        self.segment(tcp_header((source_port, port), (self.sequence, self.acknowledgment), flags, options))
+    }
+
+    /// A TCP segment whose checksum is still zero, with a right one.
+    fn segment(&self, mut segment: Vec<u8>) -> Vec<u8> {
         let sum = self.checksum(TCP, &segment);
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
         self.raw(TCP, &segment)
@@ -173,6 +175,25 @@ pub fn ipv6_udp(source: Ipv6Addr, destination: Ipv6Addr, source_port: u16, port:
 /// An ICMP message with a zero checksum.
 fn icmp_message(kind: u8, code: u8, rest: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&[kind, code, 0, 0], rest.as_slice(), data].concat()
+}
+
+/// A TCP header with a zero checksum: ports, sequence and acknowledgment number, flags, and options.
+pub(super) fn tcp_header(
+    (source_port, port): (u16, u16),
+    (sequence, acknowledgment): (u32, u32),
+    flags: u8,
+    options: &[u8],
+) -> Vec<u8> {
+    let mut header = Vec::with_capacity(20 + options.len());
+    header.extend(source_port.to_be_bytes());
+    header.extend(port.to_be_bytes());
+    header.extend(sequence.to_be_bytes());
+    header.extend(acknowledgment.to_be_bytes());
+    header.extend([(5 + options.len() as u8 / 4) << 4, flags]);
+    header.extend(8192_u16.to_be_bytes()); // window
+    header.extend([0; 4]); // checksum, urgent pointer
+    header.extend(options);
+    header
 }
 
 /// A UDP header with a zero checksum, and the payload.

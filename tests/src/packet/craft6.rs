@@ -2,7 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use super::{craft::udp_header, ones_complement};
+use super::{
+    craft::{tcp_header, udp_header},
+    ones_complement,
+};
 
 /// Protocol numbers.
 const TCP: u8 = 6;
@@ -55,7 +58,12 @@ impl Ipv6 {
 
     /// A TCP segment without payload; see [`crate::packet::tcp_flag`].
     pub fn tcp(&self, source_port: u16, port: u16, flags: u8) -> Vec<u8> {
-        let mut segment = tcp_header(source_port, port, flags);
+        self.tcp_options(source_port, port, flags, &[])
+    }
+
+    /// A TCP segment without payload, with these options, a multiple of four bytes.
+    pub fn tcp_options(&self, source_port: u16, port: u16, flags: u8, options: &[u8]) -> Vec<u8> {
+        let mut segment = tcp_header((source_port, port), (1000, 0), flags, options);
         let sum = self.checksum(TCP, &segment);
         segment[16..18].copy_from_slice(&sum.to_be_bytes());
         self.raw(TCP, &segment)
@@ -93,17 +101,4 @@ impl Ipv6 {
         let start = ones_complement(&addresses, u32::from(protocol) + transport.len() as u32);
         !ones_complement(transport, u32::from(start))
     }
-}
-
-/// A TCP header with a zero checksum.
-fn tcp_header(source_port: u16, port: u16, flags: u8) -> Vec<u8> {
-    let mut segment = Vec::new();
-    segment.extend(source_port.to_be_bytes());
-    segment.extend(port.to_be_bytes());
-    segment.extend(1000_u32.to_be_bytes()); // sequence number
-    segment.extend(0_u32.to_be_bytes()); // acknowledgement number
-    segment.extend([5 << 4, flags]);
-    segment.extend(8192_u16.to_be_bytes()); // window
-    segment.extend([0; 4]); // checksum, urgent pointer
-    segment
 }

@@ -1,5 +1,7 @@
 //! Ping (RFC 5508 §3): a flow of the policy may admit it; identifiers are mapped as ports are.
 
+mod ipv6;
+
 use thulium_ebpf::abi::{Reason, Side};
 
 use crate::{

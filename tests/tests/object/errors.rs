@@ -1,7 +1,9 @@
 //! ICMP errors (RFC 5508 §4, RFC 4884, RFC 4443): those about a session's packets are translated with what they quote, others are
 //! refused or left alone, and none changes a session.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+mod ipv6;
+
+use std::net::Ipv4Addr;
 
 use thulium_ebpf::abi::{Reason, Side};
 
@@ -253,31 +255,4 @@ fn an_error_about_tcp_does_not_end_the_connection() {
     gateway.admits(Hook::Uplink, &error(SERVER, UPLINK, UNREACHABLE, &quote));
     gateway.admits(Hook::Lan, &web_out(ACK));
     gateway.admits(Hook::Uplink, &web_in(ACK));
-}
-
-#[test]
-fn ipv6_errors_pass_with_their_session_and_stop_without() {
-    const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xee, 0, 0, 0, 0, 1);
-    const CLIENT: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 10);
-    const SERVER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 7);
-    let mut gateway = Gateway::new();
-    gateway.govern_ipv6(Ipv6Addr::new(0x2001, 0xdb8, 0x20, 0, 0, 0, 0, 0).into(), SERVER.into());
-    let out = Ipv6::new(CLIENT, SERVER).udp(PHONE_PORT, SIP_PORT, b"REGISTER");
-    gateway.admits(Hook::Lan, &out);
-    // Destination unreachable, packet too big, time exceeded, parameter problem.
-    for kind in 1..=4 {
-        let error = |hops, quote: &[u8]| {
-            Ipv6::new(ROUTER, CLIENT).hop_limit(hops).icmp(kind, 0, &[&[0, 0, 5, 0], quote].concat())
-        };
-        gateway.passes(Hook::UplinkXdp, &error(64, &out), 0);
-        gateway.translates(Hook::Uplink, &error(64, &out), &error(63, &out));
-        let other = Ipv6::new(CLIENT, SERVER).udp(PHONE_PORT + 1, SIP_PORT, b"");
-        gateway.refuses(Hook::Uplink, &error(64, &other), Refused::new(Reason::IcmpUnmatched));
-        let of_another = Ipv6::new(SERVER, ROUTER).udp(PHONE_PORT, SIP_PORT, b"");
-        gateway.refuses(Hook::Uplink, &error(64, &of_another), Refused::new(Reason::IcmpForged));
-        let back = Ipv6::new(SERVER, CLIENT).udp(SIP_PORT, PHONE_PORT, b"200 OK");
-        let error =
-            |hops| Ipv6::new(CLIENT, SERVER).hop_limit(hops).icmp(kind, 0, &[&[0; 4], back.as_slice()].concat());
-        gateway.translates(Hook::Lan, &error(64), &error(63));
-    }
 }

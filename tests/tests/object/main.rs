@@ -18,6 +18,7 @@ mod lan;
 mod lifetime;
 mod limits;
 mod maps;
+mod mss;
 mod network;
 mod ports;
 mod races;

@@ -204,7 +204,8 @@ impl Gateway {
         self.set(|settings| settings.governs_ipv6 = 1);
         let generation: u32 = self.array("generation").get(&0, 0).unwrap();
         let clients = ClientPrefix::new(generation, network);
-        self.trie("prefixes6").insert(&Key::new(32 + 64, clients), u64::MAX >> (64 - FLOWS.len()), 0).unwrap();
+        // Of every flow that there is.
+        self.trie("prefixes6").insert(&Key::new(32 + 64, clients), u64::MAX, 0).unwrap();
         let remote = RemoteAddress { hosts: 1 << SERVER_HOST, until: u64::MAX };
         self.trie("remotes6").insert(&Key::new(32 + 128, RemotePrefix::new(server)), remote, 0).unwrap();
     }

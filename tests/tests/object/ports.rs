@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     gateway::{Gateway, Hook},
+    maps::{FLOWS, Flow, SERVER_HOST},
     traffic::*,
 };
 
@@ -65,6 +66,69 @@ fn a_mapping_is_the_same_for_every_remote() {
     assert_eq!(external(&mut gateway, (CLIENT, 33000)), seen);
     assert_eq!(gateway.holders(seen), Some(3));
     assert_eq!(gateway.sizes(), [6, 1, 1, 1]);
+}
+
+#[test]
+fn a_tcp_mapping_is_the_same_for_every_remote() {
+    // RFC 5382 REQ-1: other servers and other ports of a server see the client at the same port.
+    let mut gateway = Gateway::new();
+    let other_port: Flow = (41, SERVER_HOST, 6, 8443, 16);
+    gateway.publish(2, &[FLOWS.as_slice(), &[other_port]].concat());
+    gateway.set_remote(STRANGER.into(), 1 << SERVER_HOST, u64::MAX);
+    let first = gateway.admits(Hook::Lan, &Ipv4::new(CLIENT, SERVER).tcp(33000, 443, SYN));
+    let seen = u16::from_be_bytes([first[20], first[21]]);
+    for (server, port) in [(SERVER, 8443), (STRANGER, 443), (STRANGER, 8443)] {
+        eprintln!("{server}:{port}");
+        gateway.translates(
+            Hook::Lan,
+            &Ipv4::new(CLIENT, server).tcp(33000, port, SYN),
+            &Ipv4::new(UPLINK, server).ttl(63).tcp(seen, port, SYN),
+        );
+        gateway.translates(
+            Hook::Uplink,
+            &Ipv4::new(server, UPLINK).tcp(port, seen, SYN | ACK),
+            &Ipv4::new(server, CLIENT).ttl(63).tcp(port, 33000, SYN | ACK),
+        );
+    }
+    assert_eq!(gateway.sizes(), [8, 1, 1, 1]);
+}
+
+#[test]
+fn every_client_and_port_has_the_one_address_of_the_uplink() {
+    // RFC 4787 REQ-2. Ports that are kept, that are another's already, and that may not be kept.
+    let mut gateway = Gateway::new();
+    for client in (10..14).map(|last| Ipv4Addr::new(192, 168, 20, last)) {
+        for port in [80, PHONE_PORT, 33000, 50000] {
+            let (server, stun) = (Ipv4::new(client, SERVER), Ipv4::new(client, STUN_SERVER));
+            for packet in [server.udp(port, SIP_PORT, b""), server.tcp(port, 443, SYN), stun.udp(port, 19302, b"")] {
+                let left = gateway.admits(Hook::Lan, &packet);
+                assert_eq!(left[12..16], UPLINK.octets(), "{client}:{port}");
+            }
+        }
+    }
+    assert_eq!(gateway.sizes(), [96, 32, 32, 4]);
+}
+
+/// How many ports a test of chance looks at.
+const DRAWN: u16 = 16;
+
+#[test]
+fn a_port_that_is_not_kept_cannot_be_foretold() {
+    // RFC 7857 §9, RFC 6056 §3.3: neither from the one before, nor from another gateway with the same clients.
+    let drawn = || {
+        let mut gateway = Gateway::new();
+        (0..DRAWN).map(|at| external(&mut gateway, (CLIENT, 33000 + 2 * at))).collect::<Vec<_>>()
+    };
+    let (ports, others) = (drawn(), drawn());
+    let steps: Vec<i32> = ports.windows(2).map(|pair| i32::from(pair[1]) - i32::from(pair[0])).collect();
+    let different: HashSet<_> = steps.iter().collect();
+    assert!(different.len() > 10, "the steps repeat themselves: {ports:?}");
+    let up = steps.iter().filter(|step| **step > 0).count();
+    assert!((1..steps.len()).contains(&up), "they go one way: {ports:?}");
+    let (low, high) = (ports.iter().min().unwrap(), ports.iter().max().unwrap());
+    assert!(high - low > 25536 / 4, "they are close together: {ports:?}");
+    let equal = ports.iter().zip(&others).filter(|(one, other)| one == other).count();
+    assert!(equal < 3, "two gateways draw the same: {ports:?}, {others:?}");
 }
 
 #[test]

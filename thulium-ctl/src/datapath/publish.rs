@@ -104,6 +104,8 @@ impl Tables {
         if new == old {
             return Ok(false);
         }
+        // The epoch comes last (see `session::open` of the programs): a session that is opened between the two is absent at once.
+        self.uplinks.set(slot, Uplink { epoch: old.epoch, ..new }, 0)?;
         self.uplinks.set(slot, new, 0)?;
         Ok(true)
     }

@@ -17,6 +17,9 @@ pub trait Outside: Tables + Headers {
     /// The epoch that sessions of this uplink carry.
     fn epoch(uplink: &Uplink) -> u32;
 
+    /// True if the uplink's sessions appear with this external endpoint's address.
+    fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool;
+
     /// The external endpoint of the packet's client endpoint, held for one more session.
     fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, slot: u8, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
 
@@ -37,6 +40,13 @@ impl Outside for Address4 {
     #[inline(always)]
     fn epoch(uplink: &Uplink) -> u32 {
         uplink.epoch
+    }
+
+    #[inline(always)]
+    fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool {
+        // SAFETY: a live map value of plain words, which user space changes.
+        let Uplink { address, translates, .. } = unsafe { (&raw const *uplink).read_volatile() };
+        translates == 0 || address == external.address
     }
 
     #[inline(always)]
@@ -74,6 +84,11 @@ impl Outside for Address6 {
     #[inline(always)]
     fn epoch(_: &Uplink) -> u32 {
         0
+    }
+
+    #[inline(always)]
+    fn is_current(_: &Uplink, _: &Endpoint<Self>) -> bool {
+        true
     }
 
     #[inline(always)]

@@ -106,6 +106,13 @@ fn insert<A: Outside>(
     moment: &Moment,
 ) -> Inserted {
     let Some(uplink) = UPLINKS.get(u32::from(UPLINK)) else { return Inserted::Full };
+    // The epoch first: user space raises it after it has changed the address, so that no session of the old address has the new
+    // epoch, which would keep it for ever.
+    // SAFETY: a live map value of plain words.
+    let epoch = A::epoch(&unsafe { (&raw const *uplink).read_volatile() });
+    if !A::is_current(uplink, external) {
+        return Inserted::Full;
+    }
     let key = packet.key(Side::Lan);
     // SAFETY: this CPU's alone until the program ends, and filled before it is read.
     let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
@@ -119,7 +126,7 @@ fn insert<A: Outside>(
         packets: 0,
         bytes: 0,
         hosts: admission.hosts,
-        epoch: A::epoch(uplink),
+        epoch,
         flow: admission.flow,
         uplink: UPLINK,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,

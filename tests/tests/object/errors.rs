@@ -221,7 +221,13 @@ fn an_error_of_a_client_about_nothing_of_ours_is_refused_where_it_would_leave() 
         &error(Ipv4Addr::new(10, 9, 8, 7), SERVER, UNREACHABLE, &client),
         Refused::new(Reason::SpoofedSource),
     );
-    gateway.refuses(Hook::Lan, &error(CLIENT, STRANGER, UNREACHABLE, &client), Refused::new(Reason::IcmpForged));
+    let mut damaged = error(CLIENT, SERVER, UNREACHABLE, &client);
+    *damaged.last_mut().unwrap() ^= 1;
+    for forged in [error(CLIENT, STRANGER, UNREACHABLE, &client), damaged] {
+        for hook in [Hook::Lan, Hook::Guard] {
+            gateway.refuses(hook, &forged, Refused::new(Reason::IcmpForged));
+        }
+    }
 }
 
 #[test]

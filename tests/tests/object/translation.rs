@@ -40,6 +40,28 @@ fn tcp_out_and_in() {
 }
 
 #[test]
+fn what_is_no_endpoint_and_no_hop_stays_as_it_is() {
+    let mut gateway = Gateway::new();
+    let payload: Vec<u8> = (0..=255).cycle().take(1400).collect();
+    // Phones mark speech as "expedited forwarding" (RFC 3246); the other words are ID, flags and offset.
+    let marked = |packet| {
+        edited(packet, |packet| {
+            packet[1] = 0xb8;
+            packet[4..8].copy_from_slice(&[0x12, 0x34, 0, 0]);
+        })
+    };
+    let udp = |ip: Ipv4, from, to| marked(ip.udp(from, to, &payload));
+    let tcp = |ip: Ipv4, from, to| marked(ip.tcp_data(from, to, ACK, &payload));
+    let (inside, outside) = (Ipv4::new(CLIENT, SERVER), Ipv4::new(UPLINK, SERVER).ttl(63));
+    let (back, answer) = (Ipv4::new(SERVER, UPLINK), Ipv4::new(SERVER, CLIENT).ttl(63));
+    gateway.translates(Hook::Lan, &udp(inside.clone(), 5004, 16000), &udp(outside.clone(), 5004, 16000));
+    gateway.translates(Hook::Uplink, &udp(back.clone(), 16000, 5004), &udp(answer.clone(), 16000, 5004));
+    gateway.admits(Hook::Lan, &inside.tcp(50001, 443, SYN));
+    gateway.translates(Hook::Lan, &tcp(inside, 50001, 443), &tcp(outside, 50001, 443));
+    gateway.translates(Hook::Uplink, &tcp(back, 443, 50001), &tcp(answer, 443, 50001));
+}
+
+#[test]
 fn another_port_is_written_into_header_and_checksum() {
     // 33000 is the host's own to give away, so the client gets another one.
     let mut gateway = Gateway::new();

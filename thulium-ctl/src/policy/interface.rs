@@ -28,18 +28,22 @@ fn present() -> nix::Result<Vec<String>> {
 fn missing(policy: &Policy, source: &Source, present: &[String]) -> Result<(), Errors> {
     let mut report = Report::default();
     let lan = policy.lan.interfaces.iter();
-    for name in lan.chain(policy.uplinks.iter().map(|uplink| &uplink.interface)) {
+    let used = lan.chain(policy.uplinks.iter().map(|uplink| &uplink.interface)).collect::<Vec<_>>();
+    for name in &used {
+        let name = *name;
         if !present.contains(name) {
             let message = format!("there is no interface {} here", quote(name));
-            report.error(place(&source.root, name), message, remedy(name, present));
+            report.error(place(&source.root, name), message, remedy(name, present, &used));
         }
     }
     report.into_errors(&source.file, &source.text).map_or(Ok(()), Err)
 }
 
-fn remedy(name: &str, present: &[String]) -> String {
+fn remedy(name: &str, present: &[String], used: &[&String]) -> String {
     let known = present.iter().map(String::as_str).filter(|present| *present != "lo").collect::<Vec<_>>();
-    let near = suggest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    // What the policy uses already was meant for something else.
+    let free = known.iter().copied().filter(|known| !used.iter().any(|used| used == known));
+    let near = suggest(name, free).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let list = match known.len() {
         0 => "there is none but lo".to_owned(),
         1..=16 => format!("there are: {}", known.join(", ")),
@@ -60,4 +64,25 @@ fn place(root: &Node, name: &str) -> Place {
 fn child<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
     let Kind::Map(entries) = &node.kind else { return None };
     entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(lan: &str, uplink: &str, present: &[&str]) -> String {
+        let text = format!("system: acme\nlan: {{ interfaces: [{lan}] }}\nuplinks: [{{ interface: {uplink} }}]\n");
+        let source = Source::from_bytes("policy.yaml", text.as_bytes()).expect("YAML");
+        let policy = source.policy().expect("a policy");
+        let present: Vec<String> = present.iter().map(|name| (*name).to_owned()).collect();
+        missing(&policy, &source, &present).expect_err("an error").to_string()
+    }
+
+    #[test]
+    fn a_near_interface_is_offered_unless_the_policy_uses_it() {
+        let errors_of = |uplink| errors("eth1", uplink, &["lo", "eth0", "eth1"]);
+        assert!(errors_of("eth2").contains("did you mean `eth0`? there are: eth0, eth1"), "{}", errors_of("eth2"));
+        let taken = errors("eth1", "eth0", &["lo", "eth0"]);
+        assert!(!taken.contains("did you mean") && taken.contains("there are: eth0"), "{taken}");
+    }
 }

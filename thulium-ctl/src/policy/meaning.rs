@@ -1,6 +1,9 @@
 //! What a policy means, in an admin's words.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 use super::{
     Flow, Host, Mode, MssClamp, Policy, Refuse, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode,
@@ -26,8 +29,8 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     let flows = policy.flows.iter().map(flow_row).collect::<Vec<_>>();
     write_table(out, if flows.is_empty() { vec![vec!["nothing".to_owned()]] } else { flows })?;
     writeln!(out, "{}", rest(policy))?;
-    if policy.refuse == Refuse::Reject {
-        writeln!(out, "A client whose packet is refused is told so: by a RST in TCP, else by ICMP.")?;
+    if let Some(told) = told(policy) {
+        writeln!(out, "{told}")?;
     }
     writeln!(out, "\nHosts")?;
     let hosts = policy.hosts.iter().map(host_row).collect::<Vec<_>>();
@@ -60,8 +63,10 @@ fn governed(policy: &Policy) -> String {
 fn way_out(uplink: &UplinkPolicy) -> String {
     let name = if uplink.name == uplink.interface { String::new() } else { format!("{} on ", uplink.name) };
     let source = match uplink.source_nat {
-        SourceNat::Masquerade => "clients appear as its address".to_owned(),
-        SourceNat::Address(address) => format!("clients appear as {address}"),
+        SourceNat::Masquerade => "IPv4 clients appear as its address; IPv6 clients keep their addresses".to_owned(),
+        SourceNat::Address(address) => {
+            format!("IPv4 clients appear as {address}; IPv6 clients keep their addresses")
+        }
         SourceNat::None => "clients keep their own addresses".to_owned(),
     };
     format!("{name}{}: {source}", uplink.interface)
@@ -84,6 +89,17 @@ fn rest(policy: &Policy) -> &'static str {
     }
 }
 
+/// What a client hears of a refusal.
+fn told(policy: &Policy) -> Option<&'static str> {
+    match (policy.refuse, policy.mode) {
+        (Refuse::Drop, _) => None,
+        (Refuse::Reject, Mode::Enforce) => {
+            Some("A client whose packet is refused is told so: by a RST in TCP, else by ICMP.")
+        }
+        (Refuse::Reject, Mode::Audit) => Some("In audit mode nobody is told."),
+    }
+}
+
 fn host_row(host: &Host) -> Vec<String> {
     let addresses = host.addresses.iter().map(|prefix| match prefix.prefix_len() == prefix.max_prefix_len() {
         true => prefix.addr().to_string(),
@@ -92,7 +108,7 @@ fn host_row(host: &Host) -> Vec<String> {
     let known_as = host.names.iter().cloned().chain(addresses).collect::<Vec<_>>().join(", ");
     let keep_old = match host.names.is_empty() {
         true => String::new(),
-        false => format!("an address that left DNS is used {} longer", show(host.keep_old)),
+        false => format!("an address that left DNS is used {} longer", period(host.keep_old)),
     };
     vec![host.name.clone(), if known_as.is_empty() { "nothing".to_owned() } else { known_as }, keep_old]
 }
@@ -108,9 +124,15 @@ fn sessions(policy: &Policy) -> Vec<Vec<String>> {
     let sessions = &policy.sessions;
     let row = |what: &str, value: String| vec![what.to_owned(), value];
     vec![
-        row("UDP", format!("ends after {} of silence", show(sessions.udp_idle))),
-        row("TCP", format!("ends after {} of silence", show(sessions.tcp_idle))),
-        row("in all", format!("{}; then new ones are refused, and none is evicted", sessions.capacity)),
+        row("UDP", format!("ends after {} of silence", period(sessions.udp_idle))),
+        row("TCP", format!("ends after {} of silence", period(sessions.tcp_idle))),
+        row(
+            "in all",
+            format!(
+                "{} of IPv4, and as many of IPv6; then new ones are refused, and none is evicted",
+                sessions.capacity
+            ),
+        ),
         row(
             "a client",
             format!(
@@ -149,6 +171,16 @@ fn write_warnings(out: &mut String, warnings: &[String]) -> fmt::Result {
         writeln!(out, "\nWarnings")?;
     }
     warnings.iter().try_for_each(|warning| writeln!(out, "  {warning}"))
+}
+
+/// A duration in an admin's words, such as `2 h 4 min`.
+fn period(duration: Duration) -> String {
+    let shown = show(duration);
+    let words = shown.split(' ').map(|word| {
+        let (number, unit) = word.split_at(word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len()));
+        format!("{number} {}", if unit == "m" { "min" } else { unit })
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Rows with aligned columns, indented.

@@ -92,7 +92,7 @@ fn bounded(node: &Node, path: &str, report: &mut Report) {
 }
 
 fn keep_old(node: &Node, report: &mut Report) -> Option<Duration> {
-    let duration = value::duration(node, "keep_old", "24h", report)?;
+    let duration = value::duration(node, "keep_old", Duration::ZERO..=MAX_KEEP_OLD, "24h", report)?;
     if duration > MAX_KEEP_OLD {
         report.error(node.place, "`keep_old` is longer than 30 days", "write 24h, or 30days at most");
         return None;

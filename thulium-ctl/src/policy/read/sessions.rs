@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::value::{self, show};
-use crate::policy::{
-    Sessions, defaults,
-    error::{Report, quote},
-    section::{SESSIONS, Section},
-    tree::{Kind, Node},
+use crate::{
+    datapath::host::{FIRST_PORT, LAST_PORT},
+    policy::{
+        Sessions, defaults,
+        error::{Report, quote},
+        section::{SESSIONS, Section},
+        tree::{Kind, Node},
+    },
 };
 
 /// What Thulium needs (T8).
@@ -21,6 +24,8 @@ const TCP_CEILING: Duration = Duration::from_secs(14 * 86400);
 /// Sessions for which the datapath has room.
 const MAX_SESSIONS: u32 = 4_194_304;
 const MAX_NEW_PER_CLIENT: u32 = 1_000_000;
+/// Ports that an external address has for mappings: a share beyond that limits nobody.
+const MAX_PORTS: u32 = (LAST_PORT - FIRST_PORT) as u32 + 1;
 
 /// Reads `sessions`; what is absent has its default.
 pub(super) fn sessions(node: Option<&Node>, report: &mut Report) -> Sessions {
@@ -38,7 +43,7 @@ pub(super) fn sessions(node: Option<&Node>, report: &mut Report) -> Sessions {
         ("capacity", MAX_SESSIONS, &mut sessions.capacity),
         ("per_client", MAX_SESSIONS, &mut sessions.per_client),
         ("new_per_client", MAX_NEW_PER_CLIENT, &mut sessions.new_per_client),
-        ("ports_per_client", u32::from(u16::MAX), &mut sessions.ports_per_client),
+        ("ports_per_client", MAX_PORTS, &mut sessions.ports_per_client),
     ];
     for (key, max, limit) in limits {
         let path = format!("sessions.{key}");
@@ -52,7 +57,7 @@ pub(super) fn sessions(node: Option<&Node>, report: &mut Report) -> Sessions {
 }
 
 fn udp_idle(node: &Node, report: &mut Report) -> Option<Duration> {
-    let idle = value::duration(node, "sessions.udp_idle", "300s", report)?;
+    let idle = value::duration(node, "sessions.udp_idle", UDP_FLOOR..=UDP_CEILING, "300s", report)?;
     if idle < UDP_FLOOR {
         let message = format!("`udp_idle` is {}, below the floor of 50s", written(node));
         let help = "write 300s, as RFC 4787 REQ-5 recommends, or 50s at least (T8):\n\
@@ -68,7 +73,7 @@ fn udp_idle(node: &Node, report: &mut Report) -> Option<Duration> {
 }
 
 fn tcp_idle(node: &Node, report: &mut Report) -> Option<Duration> {
-    let idle = value::duration(node, "sessions.tcp_idle", "7440s", report)?;
+    let idle = value::duration(node, "sessions.tcp_idle", TCP_FLOOR..=TCP_CEILING, "7440s", report)?;
     if idle < TCP_FLOOR {
         let message = format!("`tcp_idle` is {}, below the floor of 7440s", written(node));
         report.error(node.place, message, "write 7440s (2h 4min) at least, as RFC 5382 REQ-5 demands");

@@ -93,13 +93,20 @@ pub(super) fn choice<T: Copy>(node: &Node, path: &str, words: &[(&str, T)], repo
     None
 }
 
-/// A duration with its unit, such as `300s` or `2h 4min`.
-pub(super) fn duration(node: &Node, path: &str, example: &str, report: &mut Report) -> Option<Duration> {
+/// A duration with its unit, such as `300s` or `2h 4min`. What its help says to write is within `range`, which the caller
+/// checks.
+pub(super) fn duration(
+    node: &Node,
+    path: &str,
+    range: RangeInclusive<Duration>,
+    example: &str,
+    report: &mut Report,
+) -> Option<Duration> {
     let help = format!("write a number with its unit (s, min, h, days), such as {example}");
     let word = text(node, path, &help, report)?;
     if word.bytes().all(|byte| byte.is_ascii_digit()) && (1..16).contains(&word.len()) {
         let message = format!("`{path}` is {}, without a unit", quote(word));
-        report.error(node.place, message, format!("write {word}s, {word}min or {word}h"));
+        report.error(node.place, message, with_unit(word, &range, example));
         return None;
     }
     match humantime::parse_duration(word) {
@@ -109,6 +116,18 @@ pub(super) fn duration(node: &Node, path: &str, example: &str, report: &mut Repo
             None
         }
     }
+}
+
+/// What to write instead of a bare number.
+fn with_unit(number: &str, range: &RangeInclusive<Duration>, example: &str) -> String {
+    let fits =
+        |unit: &&str| humantime::parse_duration(&format!("{number}{unit}")).is_ok_and(|time| range.contains(&time));
+    // Seconds were meant, most likely.
+    if !fits(&"s") {
+        return format!("write {}s or more, such as {example}", range.start().as_secs());
+    }
+    let others = ["min", "h"].into_iter().filter(fits).map(|unit| format!(" or {number}{unit}"));
+    format!("write {number}s{}", others.collect::<String>())
 }
 
 /// A duration as it is written in a policy, such as `2h 4m`.

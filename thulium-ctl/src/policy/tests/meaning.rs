@@ -93,11 +93,14 @@ fn answers_segments_and_translation_are_told() {
         "eth0: clients keep their own addresses",
         "A client whose packet is refused is told so",
         "200 new ones a second, 77 ports",
+        "262144 of IPv4, and as many of IPv6",
         "1400 bytes at most",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
-    assert!(!describe(&right(SMALLEST)).contains("told so"));
+    assert!(!describe(&right(SMALLEST)).contains("told"));
+    let audit = describe(&right(&format!("{SMALLEST}mode: audit\nrefuse: reject\n")));
+    assert!(audit.contains("In audit mode nobody is told.") && !audit.contains("told so"), "{audit}");
 }
 
 #[test]
@@ -119,7 +122,10 @@ fn the_meaning_names_clients_flows_hosts_and_the_rest() {
         "media  16000-20000/udp  to thulium",
         "acme.thulium.com",
         "Everything else is refused and counted.",
-        "ends after 5m of silence",
+        "ends after 5 min of silence",
+        "ends after 2 h 4 min of silence",
+        "used 1 day longer",
+        "IPv4 clients appear as its address; IPv6 clients keep their addresses",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
@@ -131,6 +137,7 @@ proptest! {
     fn the_full_document_reads_back_as_the_same_policy(
         udp_idle in 50_u64..90_000,
         port in 1_u16..=65535,
+        share in 1_u16..=25536,
         system in "[a-z0-9]{1,20}",
         flow in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,20}",
         audit in any::<bool>(),
@@ -141,7 +148,7 @@ proptest! {
         prop_assume!(flow != "thulium" && udp_idle <= 86400);
         let text = format!(
             "system: \"{system}\"\nmode: {}\nlan: {{ interfaces: [\"0e1\", no]{} }}\nuplinks: [{{ interface: \"1.0\"{} }}]\n\
-             mss_clamp: {segment}\nrefuse: {}\nsessions: {{ udp_idle: {udp_idle}s, ports_per_client: {port} }}\nresolvers: [\"2001:db8::53\"]\n\
+             mss_clamp: {segment}\nrefuse: {}\nsessions: {{ udp_idle: {udp_idle}s, ports_per_client: {share} }}\nresolvers: [\"2001:db8::53\"]\n\
              flows: [{{ name: \"{flow}\", to: {{ names: [yes.example], addresses: [10.0.0.0/8, \"fd00::/8\"] }}, ports: [{port}/tcp, icmp] }}]",
             if audit { "audit" } else { "enforce" },
             if clients { ", clients: [192.168.0.0/16, \"fd00::/8\"]" } else { "" },

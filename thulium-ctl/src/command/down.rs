@@ -1,7 +1,7 @@
 //! `down`: takes an instance off the gateway.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     process::ExitCode,
     thread::sleep,
     time::{Duration, Instant},
@@ -13,13 +13,15 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid},
 };
+use serde::Serialize;
 
-use super::Options;
+use super::{Options, print::print};
 use crate::{
     control::{Claim, ClaimError, socket_path},
     daemon::state_directory,
     datapath::{attach::detach_filters, host::HostSettings, load::not_permitted, pins::Pins},
     exit::{Exit, Failure},
+    observe::VERSION,
 };
 
 /// How long a daemon may take to end.
@@ -55,12 +57,27 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for shared in [state.parent(), socket_path(instance).parent()].into_iter().flatten() {
         let _ = fs::remove_dir(shared);
     }
-    if was_there {
-        println!("instance `{instance}` is off: nothing is attached, and what it had set is put back");
-    } else {
-        println!("instance `{instance}` was not there: nothing to do");
-    }
+    print(&Report { version: VERSION, instance: instance.clone(), was_there }, options.json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Report {
+    version: u32,
+    instance: String,
+    /// False if there was nothing to take off.
+    was_there: bool,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instance = &self.instance;
+        match self.was_there {
+            true => writeln!(f, "instance `{instance}` is off: nothing is attached, and what it had set is put back"),
+            false => writeln!(f, "instance `{instance}` was not there: nothing to do"),
+        }
+    }
 }
 
 /// Takes the instance away from its daemon. As long as the claim is held, no other daemon starts.
@@ -100,5 +117,19 @@ fn end(pid: u32) -> anyhow::Result<()> {
     match kill(process, Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot end the daemon (process {pid})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_told_as_text_and_json() {
+        let report = |was_there| Report { version: VERSION, instance: "office".to_owned(), was_there };
+        assert!(report(true).to_string().starts_with("instance `office` is off"));
+        assert!(report(false).to_string().contains("nothing to do"));
+        let expected = serde_json::json!({"version": 1, "instance": "office", "was_there": true});
+        assert_eq!(serde_json::to_value(report(true)).unwrap(), expected);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     control::{AskError, Reply, Request, ask, socket_path},
     exit::{Exit, Failure},
-    observe::hosts::report,
+    observe::{hosts::report, remedy},
 };
 
 /// Asks the daemon for the hosts and prints them.
@@ -29,9 +29,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn no_answer(instance: &str, error: &AskError) -> Failure {
     let (exit, remedy) = match error {
-        AskError::NoDaemon => (Exit::NotRunning, "Start it: `systemctl start thulium-ctl`."),
-        AskError::Denied => (Exit::Kernel, "Run it as root."),
-        AskError::Broken(_) => (Exit::NotRunning, "`journalctl -u thulium-ctl` shows what it does."),
+        AskError::NoDaemon => (Exit::NotRunning, format!("Start it: {}.", remedy::start(instance))),
+        AskError::Denied => (Exit::Kernel, "Run it as root.".to_owned()),
+        AskError::Broken(_) => (Exit::NotRunning, format!("See {}.", remedy::log(instance))),
     };
     Failure::new(exit, format!("instance {instance}: {error}"), remedy)
 }

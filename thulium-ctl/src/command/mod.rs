@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     datapath::{pins::Pins, tables::Tables},
     exit::{Exit, Failure},
+    observe::remedy,
 };
 
 /// Makes a Linux gateway right for Thulium: a policy of flows, enforced by eBPF.
@@ -116,6 +117,6 @@ fn tables_if_any(options: &Options) -> anyhow::Result<Option<Tables>> {
 fn tables(options: &Options) -> anyhow::Result<Tables> {
     tables_if_any(options)?.ok_or_else(|| {
         let message = format!("instance `{}` is not running: nothing of it is in the kernel", options.instance);
-        Failure::new(Exit::NotRunning, message, "Start it: thulium-ctl run --policy FILE").into()
+        Failure::new(Exit::NotRunning, message, format!("Start it: {}", remedy::start(&options.instance))).into()
     })
 }

@@ -1,6 +1,9 @@
 //! `run`: attaches and stays.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{self, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 
@@ -32,7 +35,9 @@ pub(super) fn run(options: &Options, arguments: Arguments) -> anyhow::Result<Exi
     let policy = source.policy().map_err(Failure::from)?;
     check_interfaces(&policy, &source).map_err(Failure::from)?;
     let pins = Pins::of(&options.instance, options.bpffs.as_deref())?;
-    let setup = Setup { pins, file: arguments.policy, log_datapath: arguments.log_datapath };
+    // `status` shows it to an admin who is somewhere else.
+    let file = path::absolute(&arguments.policy).unwrap_or(arguments.policy);
+    let setup = Setup { pins, file, log_datapath: arguments.log_datapath };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -65,10 +65,19 @@ fn uplink_facts(uplink: &Uplink, interfaces: &HashMap<u32, String>) -> Option<Up
     }
     let interface = interfaces.get(&uplink.interface).cloned().unwrap_or_else(|| format!("#{}", uplink.interface));
     let address = (!uplink.address.is_unspecified()).then(|| uplink.address.into());
-    Some(UplinkFacts { name: interface.clone(), interface, address, translates: uplink.translates == 1 })
+    Some(UplinkFacts {
+        name: interface.clone(),
+        interface,
+        address,
+        translates: uplink.translates == 1,
+        lost_address: false,
+        foreign_address: false,
+        ipv6: None,
+        link: None,
+    })
 }
 
-/// The kernel knows how each interface is attached, the daemon why, and what an uplink is called.
+/// The kernel knows how each interface is attached; the daemon why, and what has become of the uplinks.
 fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
     for told in std::mem::take(&mut daemon.interfaces) {
         match datapath.interfaces.iter_mut().find(|interface| interface.name == told.name) {
@@ -76,9 +85,9 @@ fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
             _ => {}
         }
     }
-    for (interface, name) in std::mem::take(&mut daemon.uplinks) {
+    for (interface, now) in std::mem::take(&mut daemon.uplinks) {
         if let Some(uplink) = datapath.uplinks.iter_mut().find(|uplink| uplink.interface == interface) {
-            uplink.name = name;
+            uplink.update(now);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! * [`start`]: policy → datapath in force, in an order that leaves nothing half-attached.
 //! * [`serve`]: what happens until it is told to end.
 
+mod names;
 mod records;
 mod serve;
 mod start;

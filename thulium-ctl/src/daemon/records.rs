@@ -4,6 +4,7 @@ use anyhow::Context;
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{LevelFilter, Log, Metadata, Record};
+use thulium_ebpf::abi::Reason;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::say;
@@ -18,11 +19,23 @@ impl Log for ToLog {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            say(&format!("datapath: {}", record.args()));
+            say(&format!("datapath: {}", with_name(&record.args().to_string())));
         }
     }
 
     fn flush(&self) {}
+}
+
+/// A record with its reason's name instead of the number, which is all that the programs say.
+fn with_name(record: &str) -> String {
+    const REASON: &str = "reason ";
+    let named = || {
+        let (before, rest) = record.split_once(REASON)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let reason = Reason::from_number(rest[..end].parse().ok()?)?;
+        Some(format!("{before}{REASON}{}{}", reason.name(), &rest[end..]))
+    };
+    named().unwrap_or_else(|| record.to_owned())
 }
 
 /// A task that prints the records of the loaded programs, for ever.
@@ -42,4 +55,19 @@ pub(super) fn print(ebpf: &mut Ebpf) -> anyhow::Result<impl Future<Output = ()> 
             guard.clear_ready();
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_its_name() {
+        let number = Reason::NoFlow as u8;
+        let record = format!("refused at interface 5: reason {number}, flow slot 255");
+        assert_eq!(with_name(&record), "refused at interface 5: reason no-flow, flow slot 255");
+        for other in ["refused at interface 5: reason 250, flow slot 1", "something else", "reason "] {
+            assert_eq!(with_name(other), other);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Daemon, InForce, Setup, records, say};
+use super::{Daemon, InForce, Setup, names::TroubledNames, records, say};
 use crate::{
     control::{PolicyInForce, Reply, Request},
     datapath::{attach, sweep},
@@ -21,7 +21,7 @@ use crate::{
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
     policy::{Document, Policy},
-    uplinks::{self, Ground, Outside},
+    uplinks::{self, Ground},
 };
 
 /// How often the interfaces are looked at, whether or not the kernel tells of a change.
@@ -64,6 +64,8 @@ impl Daemon {
         let served = endpoint.serve(answer);
         tokio::pin!(served);
         let mut changes = uplinks::changes()?;
+        let mut troubled = TroubledNames::default();
+        troubled.tell(&names.borrow().hosts);
         let mut seen = ground.clone();
         let mut look = interval(LOOK);
         let mut sweeping = interval(sweep::INTERVAL);
@@ -80,6 +82,7 @@ impl Daemon {
                 _ = interrupt.recv() => break,
                 Ok(()) = names.changed() => {
                     let snapshot = names.borrow_and_update().clone();
+                    troubled.tell(&snapshot.hosts);
                     let done = in_force.tables.publish_remotes(&snapshot, &in_force.slots);
                     report(&facts, "the addresses of names", done).await;
                 }
@@ -94,7 +97,7 @@ impl Daemon {
                     };
                     report(&facts, "the state of the interfaces", Ok(())).await;
                     if present != seen {
-                        say(&format!("the interfaces changed: {}", describe(&present)));
+                        say(&format!("the interfaces changed: {}", present.describe()));
                         seen = present.clone();
                     }
                     if present != ground {
@@ -104,6 +107,7 @@ impl Daemon {
                         report(&facts, "the change of the interfaces", done).await;
                         let mut facts = facts.lock().await;
                         facts.ground = present.warnings(&policy);
+                        facts.daemon.uplinks.clone_from(&present.uplinks);
                         facts.daemon.interfaces.clone_from(&in_force.attachments);
                         if is_taken_up {
                             ground = present;
@@ -123,7 +127,6 @@ impl Daemon {
     }
 
     fn facts(&self) -> anyhow::Result<Facts> {
-        let uplinks = self.policy.uplinks.iter();
         let daemon = DaemonFacts {
             pid: std::process::id(),
             since: self.since,
@@ -132,7 +135,7 @@ impl Daemon {
             system: self.policy.system.clone(),
             mode: Mode::from(self.policy.mode),
             interfaces: self.in_force.attachments.clone(),
-            uplinks: uplinks.map(|uplink| (uplink.interface.clone(), uplink.name.clone())).collect(),
+            uplinks: self.ground.uplinks.clone(),
             unresolved: Vec::new(),
             warnings: self.in_force.warnings.clone(),
         };
@@ -199,15 +202,4 @@ async fn report(facts: &Mutex<Facts>, what: &'static str, done: anyhow::Result<(
             }
         }
     }
-}
-
-fn describe(ground: &Ground) -> String {
-    let names: Vec<&str> = ground.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-    let outside = match ground.outside {
-        Outside::Untranslated => "does not translate".to_owned(),
-        Outside::Address(address) => format!("has {address}"),
-        Outside::Unknown => "has no address".to_owned(),
-    };
-    let clients: Vec<String> = ground.clients.iter().map(ToString::to_string).collect();
-    format!("{} are there, the uplink {outside}, clients are {}", names.join(" and "), clients.join(", "))
 }

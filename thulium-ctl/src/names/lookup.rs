@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 use super::Answer;
 
+/// The port of DNS.
+const PORT: u16 = 53;
 /// How long one attempt waits for an answer.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// Further attempts of one lookup.
@@ -63,7 +65,7 @@ impl Servers {
         if resolvers.is_empty() {
             Self::System(SystemFiles::default())
         } else {
-            Self::These(resolvers.iter().map(|address| SocketAddr::new(*address, 53)).collect())
+            Self::These(resolvers.iter().map(|address| SocketAddr::new(*address, PORT)).collect())
         }
     }
 }
@@ -101,26 +103,31 @@ impl Lookup {
         {
             return usable(answer);
         }
-        let mut builder = Resolver::builder_with_config(self.config()?, TokioRuntimeProvider::default());
+        let servers = self.servers()?;
+        let asked = |error: &NetError| reason(error, &servers);
+        let mut builder = Resolver::builder_with_config(config(&servers), TokioRuntimeProvider::default());
         *builder.options_mut() = options();
-        let resolver = builder.build().map_err(|error| reason(&error))?;
+        let resolver = builder.build().map_err(|error| asked(&error))?;
         match timeout(PATIENCE, resolver.lookup(fqdn, record(family))).await.unwrap_or(Err(NetError::Timeout)) {
             Ok(found) => usable(answer(family, found.answers())),
             Err(error) if is_empty(&error) => Ok(answer(family, &[])),
-            Err(error) => Err(reason(&error)),
+            Err(error) => Err(asked(&error)),
         }
     }
 
-    fn config(&self) -> Result<ResolverConfig, String> {
-        let servers = match &self.servers {
-            Servers::These(servers) => servers.iter().map(|server| name_server(*server)).collect(),
+    /// Whom to ask now.
+    fn servers(&self) -> Result<Vec<SocketAddr>, String> {
+        match &self.servers {
+            Servers::These(servers) => Ok(servers.clone()),
             Servers::System(files) => {
-                let addresses = files.name_servers()?.into_iter();
-                addresses.map(|address| name_server(SocketAddr::new(address, 53))).collect()
+                Ok(files.name_servers()?.into_iter().map(|address| SocketAddr::new(address, PORT)).collect())
             }
-        };
-        Ok(ResolverConfig::from_parts(None, Vec::new(), servers))
+        }
     }
+}
+
+fn config(servers: &[SocketAddr]) -> ResolverConfig {
+    ResolverConfig::from_parts(None, Vec::new(), servers.iter().map(|server| name_server(*server)).collect())
 }
 
 /// The record that holds a family's addresses.
@@ -199,17 +206,24 @@ fn is_empty(error: &NetError) -> bool {
     matches!(error, NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError)
 }
 
-/// Why a lookup failed, in an admin's words.
-fn reason(error: &NetError) -> String {
+/// Why a lookup at these servers failed, in an admin's words.
+fn reason(error: &NetError, servers: &[SocketAddr]) -> String {
+    let asked = || {
+        let name = |server: &SocketAddr| match server.port() {
+            PORT => server.ip().to_string(),
+            _ => server.to_string(),
+        };
+        servers.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
     match error {
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
             "the name does not exist (NXDOMAIN)".to_owned()
         }
         NetError::Dns(DnsError::NoRecordsFound(none)) => refused(none.response_code),
         NetError::Dns(DnsError::ResponseCode(code)) => refused(*code),
-        NetError::Timeout => "no resolver answered in time".to_owned(),
-        NetError::NoConnections => "no resolver could be reached".to_owned(),
-        NetError::Io(error) => format!("no resolver could be reached: {}", plain(error)),
+        NetError::Timeout => format!("no resolver answered in time (asked: {})", asked()),
+        NetError::NoConnections => format!("no resolver could be reached (asked: {})", asked()),
+        NetError::Io(error) => format!("no resolver could be reached (asked: {}): {}", asked(), plain(error)),
         other => plain(other),
     }
 }
@@ -252,6 +266,13 @@ mod tests {
             Ok(answer(Family::Ipv4, &[])),
             "an empty answer is the book's to judge"
         );
+    }
+
+    #[test]
+    fn who_did_not_answer_is_named() {
+        let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|server| server.parse().unwrap());
+        let why = reason(&NetError::Timeout, &servers);
+        assert_eq!(why, "no resolver answered in time (asked: 192.0.2.53, [2001:db8::53]:5353)");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 use serde::Serialize;
 use thulium_ebpf::{
     abi::{Client, Settings, Uplink},
+    ports,
     session::{BURST, burst_left},
 };
 
@@ -163,7 +164,15 @@ impl fmt::Display for Report {
         write!(f, "{table}")?;
         let per_second = self.clients.first().map_or(0, |client| client.rate.per_second);
         let clients = count(self.clients.len() as u64, "client");
-        writeln!(f, "\n{clients}. NEW: sessions that it may open at once; {per_second} come back each second.")
+        writeln!(f, "\n{clients}. NEW: sessions that it may open at once; {per_second} come back each second.")?;
+        if self.clients.iter().any(|client| client.ports.used > 0) {
+            let rest = Duration::from_nanos(ports::REST).as_secs();
+            writeln!(
+                f,
+                "PORTS: those of ended sessions count, too, since a port rests for {rest} s after its last session."
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -171,7 +180,8 @@ fn cells(client: &ClientReport) -> [String; 7] {
     [
         client.client.to_string(),
         client.sessions.to_string(),
-        client.ports.to_string(),
+        // IPv6 is not translated.
+        if client.client.is_ipv4() { client.ports.to_string() } else { "-".to_owned() },
         format!("{} of {}", client.rate.left, client.rate.burst),
         refused(client.refused),
         client.uplink.clone().unwrap_or_else(|| "-".to_owned()),

@@ -11,6 +11,7 @@ pub mod status;
 
 mod paragraph;
 mod quantity;
+pub(crate) mod remedy;
 mod source;
 mod table;
 

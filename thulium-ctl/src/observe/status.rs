@@ -7,8 +7,8 @@ mod verdict;
 use serde::Serialize;
 
 pub use facts::{
-    Attachment, DaemonFacts, DaemonState, DatapathFacts, Facts, Hook, Mode, Role, SessionUse, TroubledName,
-    UplinkFacts, Warning, unresolved,
+    Attachment, DaemonFacts, DaemonState, DatapathFacts, Facts, Hook, Link, Mode, Role, SessionUse, TroubledName,
+    UplinkFacts, UplinkNow, Warning, unresolved,
 };
 pub use verdict::Verdict;
 

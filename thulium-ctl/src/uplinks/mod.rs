@@ -1,18 +1,23 @@
 //! What the gateway's interfaces say: the uplink's address, and the networks on the LAN.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod interfaces;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use anyhow::Context;
 use futures_util::{Stream, StreamExt};
 use ipnet::IpNet;
-use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thulium_ebpf::abi::Role;
 
+use self::interfaces::Interfaces;
 use crate::{
     datapath::attach::Target,
-    observe::status::Warning,
-    policy::{Policy, SourceNat},
+    observe::status::{Link, UplinkNow, Warning},
+    policy::{Policy, SourceNat, UplinkPolicy},
 };
 
 /// What a policy depends on that can change while it is in force.
@@ -24,6 +29,8 @@ pub struct Ground {
     pub outside: Outside,
     /// Who is governed.
     pub clients: Vec<IpNet>,
+    /// The uplinks by their interfaces, for `status`.
+    pub uplinks: BTreeMap<String, UplinkNow>,
 }
 
 /// What the world sees of IPv4 clients.
@@ -62,28 +69,49 @@ impl Ground {
     /// # Errors
     /// If the kernel does not list its addresses.
     pub fn read(policy: &Policy, present: Present<'_>) -> anyhow::Result<Self> {
-        let addresses = addresses()?;
-        let of = |interface: &str| {
-            let interface = interface.to_owned();
-            addresses.iter().filter(move |(name, _)| *name == interface).map(|(_, prefix)| *prefix)
-        };
+        let interfaces = Interfaces::list()?;
         let outside = policy.uplinks.first().map_or(Outside::Unknown, |uplink| match uplink.source_nat {
             SourceNat::None => Outside::Untranslated,
             SourceNat::Address(address) => Outside::Address(address),
             SourceNat::Masquerade => {
-                let usable = || of(&uplink.interface).filter_map(translatable);
+                let usable = || interfaces.addresses(&uplink.interface).filter_map(translatable);
                 let same = usable().find(|address| present.uplink_address == Some(*address));
                 same.or_else(|| usable().next()).map_or(Outside::Unknown, Outside::Address)
             }
         });
         let clients = policy.lan.clients.clone().unwrap_or_else(|| {
-            let networks = || policy.lan.interfaces.iter().flat_map(|name| of(name)).filter(is_forwarded);
+            let of_lan = || policy.lan.interfaces.iter().flat_map(|name| interfaces.addresses(name));
+            let networks = || of_lan().filter(is_forwarded);
             let on_link = networks().map(|prefix| prefix.trunc());
             // Of each family: a link that goes down loses its IPv6 addresses at once.
             let is_gone = |prefix: &&IpNet| !networks().any(|present| is_ipv6(&present) == is_ipv6(prefix));
             on_link.chain(present.clients.iter().filter(is_gone).copied()).collect()
         });
-        Ok(Self { interfaces: Target::present(policy), outside, clients })
+        let uplinks = policy.uplinks.iter().map(|uplink| (uplink.interface.clone(), now(uplink, outside, &interfaces)));
+        Ok(Self { interfaces: Target::present(policy), outside, clients, uplinks: uplinks.collect() })
+    }
+
+    /// What the log says of it.
+    pub fn describe(&self) -> String {
+        let names: Vec<&str> = self.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+        let link = |uplink: &UplinkNow| match uplink.link {
+            Link::Up => "is up",
+            Link::NoCarrier => "is down (no carrier)",
+            Link::Down => "is down",
+            Link::Gone => "is gone",
+        };
+        let link = self.uplinks.values().next().map_or("is none", link);
+        let outside = match self.outside {
+            Outside::Untranslated => "does not translate".to_owned(),
+            Outside::Address(address) => format!("has {address}"),
+            Outside::Unknown => "has no IPv4 address".to_owned(),
+        };
+        let clients: Vec<String> = self.clients.iter().map(ToString::to_string).collect();
+        format!(
+            "{} are there, the uplink {link} and {outside}, clients are {}",
+            names.join(" and "),
+            clients.join(", ")
+        )
     }
 
     /// True if IPv6 clients are among those who are governed.
@@ -96,7 +124,7 @@ impl Ground {
         self.interfaces.iter().find(|target| target.role == Role::Uplink).map(|target| target.index)
     }
 
-    /// What an admin should do about it, if anything is wrong.
+    /// What an admin should do about it, if anything is wrong; `status` judges the uplinks by itself.
     pub fn warnings(&self, policy: &Policy) -> Vec<Warning> {
         let named = policy.lan.interfaces.iter().chain(policy.uplinks.iter().map(|uplink| &uplink.interface));
         let gone = named.filter(|name| !self.interfaces.iter().any(|present| present.name == **name));
@@ -113,13 +141,22 @@ impl Ground {
                 "Give them an address, or write `clients` under `lan`.",
             ));
         }
-        if self.outside == Outside::Unknown {
-            warnings.push(Warning::new(
-                "the uplink has no IPv4 address: IPv4 clients can open nothing",
-                "Check it with `ip -4 address show`; it is taken up as soon as it is there.",
-            ));
-        }
         warnings
+    }
+}
+
+fn now(uplink: &UplinkPolicy, outside: Outside, interfaces: &Interfaces) -> UplinkNow {
+    let interface = &uplink.interface;
+    let address = match outside {
+        Outside::Address(address) => Some(address),
+        Outside::Untranslated | Outside::Unknown => None,
+    };
+    UplinkNow {
+        name: uplink.name.clone(),
+        link: interfaces.link(interface),
+        address,
+        is_own: interfaces.addresses(interface).any(|prefix| Some(prefix.addr()) == address.map(IpAddr::V4)),
+        ipv6: interfaces.ipv6(interface),
     }
 }
 
@@ -133,20 +170,6 @@ pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
         new_multicast_connection(&groups).context("the kernel does not tell of changes at its interfaces")?;
     tokio::spawn(connection);
     Ok(messages.map(|_| ()))
-}
-
-/// Interfaces with their addresses and prefix lengths, primary addresses first.
-fn addresses() -> anyhow::Result<Vec<(String, IpNet)>> {
-    let all = getifaddrs().context("the kernel does not list the addresses of interfaces")?;
-    Ok(all.filter_map(|entry| Some((entry.interface_name, prefix(&entry.address?, &entry.netmask?)?))).collect())
-}
-
-fn prefix(address: &SockaddrStorage, mask: &SockaddrStorage) -> Option<IpNet> {
-    let ip = |address: &SockaddrStorage| {
-        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-    };
-    IpNet::with_netmask(ip(address)?, ip(mask)?).ok()
 }
 
 const fn is_ipv6(prefix: &IpNet) -> bool {

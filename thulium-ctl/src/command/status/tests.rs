@@ -8,7 +8,7 @@ use super::*;
 use crate::observe::{
     Slots,
     flows::Halves,
-    status::{self, Attachment, Hook, Mode},
+    status::{self, Attachment, Hook, Link, Mode, UplinkNow},
 };
 
 /// A gateway with one LAN interface and one uplink.
@@ -84,13 +84,18 @@ fn the_maps_alone_say_what_is_attached() {
         interface: "eth0".to_owned(),
         address: Some([198, 51, 100, 1].into()),
         translates: true,
+        lost_address: false,
+        foreign_address: false,
+        ipv6: None,
+        link: None,
     };
     assert_eq!(facts.uplinks, [uplink], "unused slots are left out");
 }
 
 #[test]
-fn the_daemon_adds_why_and_the_uplinks_name() {
+fn the_daemon_adds_why_and_the_uplinks_state() {
     let mut facts = read(&Gateway).unwrap();
+    let now = UplinkNow { name: "isp-a".to_owned(), link: Link::Down, address: None, is_own: false, ipv6: None };
     let mut daemon = DaemonFacts {
         pid: 1,
         since: 0,
@@ -99,12 +104,13 @@ fn the_daemon_adds_why_and_the_uplinks_name() {
         system: "acme".to_owned(),
         mode: Mode::Enforce,
         interfaces: vec![attachment("eth0", status::Role::Uplink, "veth"), attachment("gone", status::Role::Lan, "x")],
-        uplinks: [("eth0".to_owned(), "isp-a".to_owned())].into(),
+        uplinks: [("eth0".to_owned(), now)].into(),
         unresolved: Vec::new(),
         warnings: Vec::new(),
     };
     explain(&mut facts, &mut daemon);
     let whys: Vec<&str> = facts.interfaces.iter().map(|interface| interface.why.as_str()).collect();
     assert_eq!((whys, facts.uplinks[0].name.as_str()), (vec!["", "veth"], "isp-a"));
+    assert_eq!((facts.uplinks[0].link, facts.uplinks[0].lost_address), (Some(Link::Down), true));
     assert!(daemon.interfaces.is_empty() && daemon.uplinks.is_empty(), "each thing is said once");
 }

@@ -68,7 +68,10 @@ CLIENT           SESSIONS     PORTS       NEW  REFUSED                          
 192.168.20.10    2 of 100   1 of 50  39 of 40  -                                   eth0    1m10s
 
 2 clients. NEW: sessions that it may open at once; 10 come back each second.
+PORTS: those of ended sessions count, too, since a port rests for 120 s after its last session.
 ";
     assert_eq!(text, expected);
+    let ipv6 = shown(&[("2001:db8:20::10", client(2, 0))]).to_string();
+    assert!(ipv6.contains("2001:db8:20::10  2 of 100      -  39 of 40") && !ipv6.contains("rests"), "{ipv6}");
     assert_eq!(shown(&[]).to_string(), "No client has a session.\n");
 }

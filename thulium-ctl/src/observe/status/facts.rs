@@ -1,6 +1,10 @@
 //! What `status` is judged from.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,13 +73,42 @@ pub struct DaemonFacts {
     /// How it attached each interface, and why so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<Attachment>,
-    /// Interfaces of the uplinks, and the uplinks' names in the policy.
+    /// The uplinks by their interfaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub uplinks: BTreeMap<String, String>,
+    pub uplinks: BTreeMap<String, UplinkNow>,
     /// Names that do not resolve.
     pub unresolved: Vec<TroubledName>,
     /// The policy's warnings, and what went wrong since.
     pub warnings: Vec<Warning>,
+}
+
+/// What the daemon sees of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkNow {
+    /// Its name in the policy.
+    pub name: String,
+    /// Whether anything can get out by it.
+    pub link: Link,
+    /// The address that IPv4 sessions are translated to; `None`: there is none, or they are not translated.
+    pub address: Option<Ipv4Addr>,
+    /// True if the interface has that address. One that the policy names may be elsewhere.
+    pub is_own: bool,
+    /// The first of its IPv6 addresses that lead beyond the link.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+/// Whether an interface carries anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// It does.
+    Up,
+    /// It is switched on, but the cable is out, or the other end is off.
+    NoCarrier,
+    /// It is switched off.
+    Down,
+    /// It is not there.
+    Gone,
 }
 
 /// How an interface is attached.
@@ -188,8 +221,16 @@ pub struct UplinkFacts {
     pub name: String,
     /// Its interface.
     pub interface: String,
-    /// The address that its IPv4 sessions are translated to.
+    /// The address that its IPv4 sessions are translated to, or were until it went away.
     pub address: Option<Ipv4Addr>,
+    /// True if it has no address now.
+    pub lost_address: bool,
+    /// True if the policy names an address that the interface does not have.
+    pub foreign_address: bool,
+    /// The first of its IPv6 addresses that lead beyond the link.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Whether it carries anything; `None`: it cannot be told without the daemon.
+    pub link: Option<Link>,
     /// Whether they are translated (see `source_nat` of the policy).
     pub translates: bool,
 }
@@ -203,6 +244,30 @@ pub struct SessionUse {
     pub ipv6: u64,
     /// Sessions that each family has room for.
     pub capacity: u64,
+}
+
+impl SessionUse {
+    /// The family whose table has more sessions, and how many.
+    pub fn fuller(self) -> (&'static str, u64) {
+        let ipv4 = self.used.saturating_sub(self.ipv6);
+        if self.ipv6 > ipv4 { ("IPv6", self.ipv6) } else { ("IPv4", ipv4) }
+    }
+
+    /// True if a family has no room for another session.
+    pub fn is_full(self) -> bool {
+        self.capacity > 0 && self.fuller().1 >= self.capacity
+    }
+}
+
+impl UplinkFacts {
+    /// Takes over what the daemon sees of it.
+    pub fn update(&mut self, now: UplinkNow) {
+        self.name = now.name;
+        self.link = Some(now.link);
+        self.ipv6 = now.ipv6;
+        self.lost_address = self.translates && now.address.is_none();
+        self.foreign_address = now.address.is_some() && !now.is_own;
+    }
 }
 
 /// The names that do not resolve, with their hosts.

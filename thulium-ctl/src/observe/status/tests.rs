@@ -22,6 +22,10 @@ fn datapath() -> DatapathFacts {
             interface: "eth0".to_owned(),
             address: Some([198, 51, 100, 1].into()),
             translates: true,
+            lost_address: false,
+            foreign_address: false,
+            ipv6: None,
+            link: None,
         }],
         sessions: SessionUse { used: 12, ipv6: 0, capacity: 262_144 },
         clients: ClientUse { known: 3, at_limit: 0 },
@@ -158,8 +162,8 @@ fn warnings_say_what_to_do_most_urgent_first() {
     assert_eq!(
         whats,
         [
-            "uplink isp-a has no address: nothing can be opened through it",
-            "the session table is nearly full: 90 of 100",
+            "uplink isp-a has no IPv4 address: IPv4 clients can open nothing through it",
+            "the IPv4 session table is nearly full: 90 of 100",
             "1 client at the limit of sessions or ports",
             "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 known",
             "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
@@ -167,15 +171,79 @@ fn warnings_say_what_to_do_most_urgent_first() {
         ]
     );
     assert!(
-        text.contains("\n! uplink isp-a has no address: nothing can be opened through it\n  `ip address show eth0`")
+        text.contains(
+            "\n! uplink isp-a has no IPv4 address: IPv4 clients can open nothing through it\n  `ip -4 address"
+        )
     );
+}
+
+/// What the daemon sees of the uplink when all is well.
+fn seen() -> UplinkNow {
+    UplinkNow {
+        name: "isp-a".to_owned(),
+        link: Link::Up,
+        address: Some([198, 51, 100, 1].into()),
+        is_own: true,
+        ipv6: Some("2001:db8::1".parse().unwrap()),
+    }
+}
+
+/// The screen when this is what the daemon sees of the uplink.
+fn with_uplink(now: UplinkNow) -> String {
+    let mut datapath = datapath();
+    datapath.uplinks[0].update(now);
+    judged(Some(datapath), serving(daemon())).to_string()
+}
+
+#[test]
+fn an_uplink_that_carries_nothing_is_told() {
+    let up = with_uplink(seen());
+    assert!(up.starts_with("ENFORCING\n") && up.contains("isp-a on eth0: 198.51.100.1, 2001:db8::1\n"), "{up}");
+    let down = with_uplink(UplinkNow { link: Link::Down, ..seen() });
+    assert!(down.starts_with("ENFORCING · 1 warning\n"), "{down}");
+    assert!(down.contains("\n! uplink isp-a is down: nothing gets out\n  `ip link set eth0 up`\n"), "{down}");
+    let pulled = with_uplink(UplinkNow { link: Link::NoCarrier, ..seen() });
+    assert!(pulled.contains("no carrier: nothing gets out\n  Check the cable"), "{pulled}");
+}
+
+#[test]
+fn an_address_that_went_away_is_shown_as_the_last() {
+    let text = with_uplink(UplinkNow { address: None, is_own: false, ipv6: None, ..seen() });
+    assert!(text.contains("isp-a on eth0: no IPv4 address (last 198.51.100.1)\n"), "{text}");
+    assert!(text.contains("! uplink isp-a has no IPv4 address"), "{text}");
+}
+
+#[test]
+fn an_address_that_the_interface_does_not_have_is_told() {
+    let text = with_uplink(UplinkNow { is_own: false, ..seen() });
+    assert!(text.contains("! uplink isp-a: eth0 does not have 198.51.100.1, which `source_nat` names\n"), "{text}");
+    assert!(text.contains("Replies come back only if the provider routes it here."), "{text}");
+}
+
+#[test]
+fn a_full_table_is_in_the_verdict() {
+    for (used, ipv6, family) in [(26_214, 0, "IPv4"), (26_220, 26_214, "IPv6")] {
+        let full = DatapathFacts { sessions: SessionUse { used, ipv6, capacity: 26_214 }, ..datapath() };
+        let text = judged(Some(full), serving(daemon())).to_string();
+        assert!(text.starts_with("ENFORCING · FULL: new sessions are refused · 1 warning\n"), "{text}");
+        let told = format!("! the {family} session table is full (26214 of 26214): new sessions are refused\n");
+        assert!(text.contains(&told), "{text}");
+    }
+}
+
+#[test]
+fn another_instance_is_started_by_its_own_command() {
+    let facts = Facts { instance: "office-2".to_owned(), datapath: None, daemon: DaemonState::None };
+    let text = report(facts, 1000).to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("`thulium-ctl --instance office-2 run --policy FILE`"), "{text}");
+    assert!(!text.contains("systemctl"), "{text}");
 }
 
 #[test]
 fn what_the_daemon_says_comes_over_the_socket_whole() {
     let mut said = daemon();
     said.interfaces = datapath().interfaces;
-    said.uplinks.insert("eth0".to_owned(), "isp-a".to_owned());
+    said.uplinks.insert("eth0".to_owned(), seen());
     let line = serde_json::to_string(&said).unwrap();
     assert_eq!(serde_json::from_str::<DaemonFacts>(&line).unwrap(), said);
     let bare = serde_json::to_string(&daemon()).unwrap();

@@ -4,12 +4,13 @@ use std::fmt;
 
 use super::{
     Report,
-    facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role, SessionUse},
+    facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role, SessionUse, UplinkFacts},
     verdict::Verdict,
 };
 use crate::observe::{
     paragraph::paragraph,
     quantity::{ago, bytes, count},
+    remedy,
 };
 
 impl fmt::Display for Report {
@@ -40,19 +41,27 @@ impl fmt::Display for Report {
 impl Report {
     /// The verdict, and what to do next.
     fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = || remedy::start(&self.instance);
         let (verdict, next) = match self.verdict {
-            Verdict::Enforcing => ("ENFORCING", ""),
-            Verdict::Audit => ("AUDIT: nothing is refused, only counted", ""),
-            Verdict::Unserved => ("ATTACHED, but no daemon serves it", UNSERVED),
-            Verdict::PartlyAttached => ("PARTLY ATTACHED", PARTLY),
-            Verdict::NotAttached => ("NOT ATTACHED, though a daemon runs", NOT_ATTACHED),
-            Verdict::NotRunning => ("NOT RUNNING", NOT_RUNNING),
+            Verdict::Enforcing => ("ENFORCING", String::new()),
+            Verdict::Audit => ("AUDIT: nothing is refused, only counted", String::new()),
+            Verdict::Unserved => ("ATTACHED, but no daemon serves it", format!("{UNSERVED} {}.", start())),
+            Verdict::PartlyAttached => ("PARTLY ATTACHED", PARTLY.to_owned()),
+            Verdict::NotAttached => (
+                "NOT ATTACHED, though a daemon runs",
+                format!("{NOT_ATTACHED} {} says which.", remedy::log(&self.instance)),
+            ),
+            Verdict::NotRunning => ("NOT RUNNING", format!("{NOT_RUNNING} {}.", start())),
         };
-        match self.warnings.len() as u64 {
-            0 => writeln!(f, "{verdict}")?,
-            number => writeln!(f, "{verdict} · {}", count(number, "warning"))?,
+        write!(f, "{verdict}")?;
+        if self.datapath.facts.as_ref().is_some_and(|datapath| datapath.sessions.is_full()) {
+            write!(f, " · FULL: new sessions are refused")?;
         }
-        if next.is_empty() { Ok(()) } else { writeln!(f, "{}", paragraph(next, "  ")) }
+        match self.warnings.len() as u64 {
+            0 => writeln!(f)?,
+            number => writeln!(f, " · {}", count(number, "warning"))?,
+        }
+        if next.is_empty() { Ok(()) } else { writeln!(f, "{}", paragraph(&next, "  ")) }
     }
 
     fn datapath_lines(&self, datapath: &DatapathFacts, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,13 +76,7 @@ impl Report {
             line(f, if index == 0 { "interfaces" } else { "" }, &attachment(interface))?;
         }
         for (index, uplink) in datapath.uplinks.iter().enumerate() {
-            let address = match uplink.address {
-                Some(address) => address.to_string(),
-                None if uplink.translates => "no address".to_owned(),
-                None => "clients keep their own addresses".to_owned(),
-            };
-            let text = format!("{} on {}: {address}", uplink.name, uplink.interface);
-            line(f, if index == 0 { "uplinks" } else { "" }, &text)?;
+            line(f, if index == 0 { "uplinks" } else { "" }, &way_out(uplink))?;
         }
         line(f, "sessions", &sessions(datapath.sessions))?;
         line(f, "clients", &datapath.clients.known.to_string())?;
@@ -88,11 +91,10 @@ impl Report {
 }
 
 const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and ended sessions not swept. \
-                        Start it again: `systemctl restart thulium-ctl`, or `thulium-ctl run --policy FILE`.";
+                        Start it again:";
 const PARTLY: &str = "Traffic of the interfaces below that are not attached is not governed.";
-const NOT_ATTACHED: &str = "It is starting or stopping, or it failed: `journalctl -u thulium-ctl` says which.";
-const NOT_RUNNING: &str = "Nothing is enforced and nothing is translated. Start it: `systemctl start thulium-ctl`, \
-                           or `thulium-ctl run --policy FILE`.";
+const NOT_ATTACHED: &str = "It is starting or stopping, or it failed:";
+const NOT_RUNNING: &str = "Nothing is enforced and nothing is translated. Start it:";
 
 fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
     writeln!(f, "{label:<12}{text}")
@@ -102,6 +104,17 @@ fn daemon_lines(daemon: &DaemonFacts, now: u64, f: &mut fmt::Formatter<'_>) -> f
     let DaemonFacts { pid, release, since, .. } = daemon;
     line(f, "daemon", &format!("process {pid}, version {release}, ready {}", ago(*since, now)))?;
     line(f, "policy", &format!("{}, system {}", daemon.policy.display(), daemon.system))
+}
+
+fn way_out(uplink: &UplinkFacts) -> String {
+    let ipv4 = match uplink.address {
+        Some(last) if uplink.lost_address => format!("no IPv4 address (last {last})"),
+        Some(address) => address.to_string(),
+        None if uplink.translates => "no IPv4 address".to_owned(),
+        None => "clients keep their own addresses".to_owned(),
+    };
+    let ipv6 = uplink.ipv6.map_or(String::new(), |address| format!(", {address}"));
+    format!("{} on {}: {ipv4}{ipv6}", uplink.name, uplink.interface)
 }
 
 fn sessions(SessionUse { used, ipv6, capacity }: SessionUse) -> String {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::facts::{DaemonState, DatapathFacts, Facts, Mode, TroubledName, Warning};
+use super::facts::{DaemonState, DatapathFacts, Facts, Link, Mode, SessionUse, TroubledName, UplinkFacts, Warning};
 use crate::observe::{drops::Sum, quantity::count};
 
 /// The state of an instance in a word.
@@ -64,20 +64,8 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
             format!("`ip link show {name}`; when it is back, restart the daemon."),
         ));
     }
-    for uplink in datapath.uplinks.iter().filter(|uplink| uplink.translates && uplink.address.is_none()) {
-        warnings.push(Warning::new(
-            format!("uplink {} has no address: nothing can be opened through it", uplink.name),
-            format!("`ip address show {}`; with DHCP, look at its lease.", uplink.interface),
-        ));
-    }
-    let sessions = datapath.sessions;
-    let fuller = sessions.ipv6.max(sessions.used.saturating_sub(sessions.ipv6));
-    if sessions.capacity > 0 && fuller >= sessions.capacity - sessions.capacity / 10 {
-        warnings.push(Warning::new(
-            format!("the session table is nearly full: {fuller} of {}", sessions.capacity),
-            "`thulium-ctl flows` shows who holds them; raise `sessions.capacity` if they are legitimate.",
-        ));
-    }
+    warnings.extend(datapath.uplinks.iter().flat_map(warn_of_uplink));
+    warnings.extend(warn_of_sessions(datapath.sessions));
     if datapath.clients.at_limit > 0 {
         warnings.push(Warning::new(
             format!("{} at the limit of sessions or ports", count(datapath.clients.at_limit, "client")),
@@ -90,6 +78,55 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
             "Look at `thulium-ctl drops` before you change the mode.",
         ));
     }
+}
+
+fn warn_of_uplink(uplink: &UplinkFacts) -> Vec<Warning> {
+    let UplinkFacts { name, interface, .. } = uplink;
+    let mut warnings = Vec::new();
+    match uplink.link {
+        Some(Link::Down) => warnings.push(Warning::new(
+            format!("uplink {name} is down: nothing gets out"),
+            format!("`ip link set {interface} up`"),
+        )),
+        Some(Link::NoCarrier) => warnings.push(Warning::new(
+            format!("uplink {name} is down, {interface} has no carrier: nothing gets out"),
+            "Check the cable, and the device at its other end.",
+        )),
+        // That an interface is gone, the daemon says of those of the LAN, too.
+        Some(Link::Up | Link::Gone) | None => {}
+    }
+    if uplink.translates && (uplink.lost_address || uplink.address.is_none()) {
+        warnings.push(Warning::new(
+            format!("uplink {name} has no IPv4 address: IPv4 clients can open nothing through it"),
+            format!(
+                "`ip -4 address show {interface}`; with DHCP, look at its lease. It is taken up as soon as it is there."
+            ),
+        ));
+    }
+    if let (true, Some(address)) = (uplink.foreign_address, uplink.address) {
+        warnings.push(Warning::new(
+            format!("uplink {name}: {interface} does not have {address}, which `source_nat` names"),
+            format!(
+                "Replies come back only if the provider routes it here. Otherwise write `masquerade`, or add the address: \
+                 `ip address add {address}/32 dev {interface}`."
+            ),
+        ));
+    }
+    warnings
+}
+
+fn warn_of_sessions(sessions: SessionUse) -> Option<Warning> {
+    let (family, used) = sessions.fuller();
+    let capacity = sessions.capacity;
+    let what = match sessions.is_full() {
+        true => format!("the {family} session table is full ({used} of {capacity}): new sessions are refused"),
+        false if capacity > 0 && used >= capacity - capacity / 10 => {
+            format!("the {family} session table is nearly full: {used} of {capacity}")
+        }
+        false => return None,
+    };
+    let remedy = "`thulium-ctl flows` shows who holds them; raise `sessions.capacity` if they are legitimate.";
+    Some(Warning::new(what, remedy))
 }
 
 fn unresolved(name: &TroubledName) -> Warning {

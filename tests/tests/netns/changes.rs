@@ -35,6 +35,29 @@ fn an_address_that_comes_back_keeps_the_sessions() -> Result<()> {
 }
 
 #[test]
+fn an_uplink_that_is_down_is_told() -> Result<()> {
+    let lab = Lab::new()?;
+    let mut gateway = lab.start(POLICY)?;
+    let status = gateway.ctl("status")?;
+    assert!(status.out.starts_with("ENFORCING\n"), "{}", status.out);
+    lab.gw.ip("link set wan0 down")?;
+    eventually("status tells, and what to do", || {
+        let status = gateway.ctl("status")?;
+        let told = status.out.contains("is down: nothing gets out\n  `ip link set wan0 up`\n");
+        ensure!(told, "{}", status.out);
+        Ok(())
+    })?;
+    let log = gateway.daemon().log();
+    assert!(log.contains("the uplink is down"), "{log}");
+    lab.gw.ip("link set wan0 up")?;
+    eventually("the warning is gone", || {
+        let status = gateway.ctl("status")?;
+        ensure!(!status.out.contains("is down"), "{}", status.out);
+        Ok(())
+    })
+}
+
+#[test]
 fn another_address_is_taken_up_and_old_sessions_end() -> Result<()> {
     let lab = Lab::new()?;
     let gateway = lab.start(POLICY)?;

@@ -31,36 +31,20 @@ pub(crate) const SERIES: [&str; 2] = ["6.1", "6.12"];
 
 /// The parts of the tests that are run on every kernel: test program, and what the tests' names begin with or contain.
 const CORE: &[(&str, &[&str])] = &[
-    (
-        "object",
-        &[
-            "budget::",
-            "errors::an_error_from_the_world",
-            "fragments::all_fragments_of_a",
-            "mss::",
-            "shares::a_syn_flood",
-            "tls::hellos_in_segments",
-        ],
-    ),
+    ("object", &["budget::", "errors::an_error_from_the_world"]),
     (
         "netns",
         &[
             "clsact::outlives",
-            "clsact::refuses_the_world",
             "coexistence::with_a_strict_forward_chain",
-            "flows::a_free_port",
             "flows::sip_and_media",
             "flows::stun",
-            "flows::two_clients",
-            "fragments::over_an_uplink",
-            "icmp::ipv6::tcp_learns_of_a_narrow_hop",
+            "fragments::over_an_uplink_of_1492_bytes",
             "icmp::udp_learns_of_a_narrow_hop",
             "ipv6::a_browser",
             "links::modular::",
             "refusals::of_",
-            "routed::the_server_sees",
-            "shares::exhaustion",
-            "survival::",
+            "survival::refusals_and_counters",
             "tls::plain_http_is_reset",
             "xdp::the_world",
         ],

@@ -1,5 +1,6 @@
 //! `doctor` names what is in the way, and the command that it prints takes it out of the way.
 
+mod ipv6;
 mod programs;
 mod rules;
 mod settings;

@@ -10,6 +10,7 @@
 //! missing, its checks say "not tested".
 
 mod command;
+mod family;
 mod finding;
 mod firewall;
 mod helper;
@@ -54,7 +55,7 @@ pub fn examine(mut subject: Subject, bpffs: Option<&Path>) -> Report {
         Err(why) => findings.push(Finding::not_tested("names", why.as_str())),
     }
     findings.extend(sysctls::judge(&sysctls::look(&subject), &subject, &interfaces));
-    findings.push(helper::judge(&helper::look()));
+    findings.push(helper::judge(helper::look().as_deref()));
     findings.extend(firewall::judge(&firewall::look(), &subject, &interfaces, &servers));
     findings.extend(programs::judge(&programs::look(&subject, &interfaces), &subject));
     findings.extend(offload::judge(&offload::look(&subject)));

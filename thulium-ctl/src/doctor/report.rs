@@ -1,6 +1,6 @@
 //! The report: all findings and a verdict.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use serde::Serialize;
 
@@ -97,7 +97,10 @@ fn blocks(number: u64, names: &[&str]) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", paragraph(&self.looked_at.words(&self.instance), ""))?;
-        for check in &self.checks {
+        let mut checks: Vec<&Finding> = self.checks.iter().collect();
+        // What needs to be done first, then what may, and what is not known.
+        checks.sort_by_key(|check| Reverse(check.status));
+        for check in checks {
             write!(f, "{check}")?;
         }
         writeln!(f, "\n{}", paragraph(&self.summary, ""))
@@ -180,19 +183,23 @@ mod tests {
                 Finding::not_tested("firewall-rules", "nft is not installed"),
                 Finding::fail("interface", "eth1 (LAN) is down", "No packet goes through it.")
                     .fixed_by("ip link set dev eth1 up"),
+                Finding::warn("mtu", "small", "It may matter."),
             ],
         );
         let expected = "\
 Looked at the policy in force (process 412, from /etc/thulium/policy.yaml); LAN eth1, uplink eth0;
 instance `default` is attached.
 
-PASS        kernel: Linux 6.12
-not tested  firewall-rules: nft is not installed
 FAIL        interface: eth1 (LAN) is down
             No packet goes through it.
             fix: ip link set dev eth1 up
+WARN        mtu: small
+            It may matter.
+not tested  firewall-rules: nft is not installed
+PASS        kernel: Linux 6.12
 
-1 thing on this gateway blocks or modifies Thulium's traffic: interface; 1 check could not run.
+1 thing on this gateway blocks or modifies Thulium's traffic: interface; see also 1 warning; 1 check
+could not run.
 ";
         assert_eq!(report.to_string(), expected);
         assert!(report.has_failed());

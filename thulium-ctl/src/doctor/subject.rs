@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use super::family::Family;
 use crate::policy::{Mode, Policy, Unmatched};
 
 /// Where the policy comes from.
@@ -94,9 +95,14 @@ impl Subject {
         self.uplinks.iter().chain(&self.lan).map(String::as_str)
     }
 
-    /// IPv4 clients.
-    pub(super) fn sources(&self) -> Vec<IpNet> {
-        self.clients.iter().filter(|prefix| prefix.addr().is_ipv4()).copied().collect()
+    /// Clients of this family.
+    pub(super) fn sources(&self, family: Family) -> Vec<IpNet> {
+        self.clients.iter().filter(|prefix| Family::of(prefix.addr()) == family).copied().collect()
+    }
+
+    /// What is governed.
+    pub(super) fn families(&self) -> impl Iterator<Item = Family> {
+        [Family::Ipv4].into_iter().chain(self.governs_ipv6().then_some(Family::Ipv6))
     }
 
     /// True if a client has an IPv6 prefix.

@@ -1,4 +1,4 @@
-//! `iptables-save` → rules.
+//! `iptables-save` and `ip6tables-save` → rules.
 
 use ipnet::IpNet;
 
@@ -6,14 +6,15 @@ use super::{
     nft::protocol,
     rules::{Action, Chain, ChainId, Field, Hook, Match, Rule, Ruleset, Tool, Value},
 };
+use crate::doctor::family::Family;
 
-/// The rules of `iptables-save`; `command` is the one that changes them.
+/// The rules that `command` lists and changes: that of IPv6 begins with `ip6`.
 pub(super) fn parse(text: &str, command: &'static str) -> Ruleset {
     let mut ruleset = Ruleset::default();
     let mut table = String::new();
     let id = |table: &str, name: &str| ChainId {
         tool: Tool::Iptables(command),
-        family: "ip".to_owned(),
+        family: if command.starts_with("ip6") { "ip6" } else { "ip" }.to_owned(),
         table: table.to_owned(),
         name: name.to_owned(),
     };
@@ -122,8 +123,20 @@ fn read(arguments: &[String]) -> (Vec<Match>, Vec<Action>) {
 }
 
 /// Modules of matches that are looked into.
-const KNOWN: &[&str] =
-    &["tcp", "udp", "multiport", "conntrack", "state", "mark", "comment", "addrtype", "rpfilter", "icmp", "iprange"];
+const KNOWN: &[&str] = &[
+    "tcp",
+    "udp",
+    "multiport",
+    "conntrack",
+    "state",
+    "mark",
+    "comment",
+    "addrtype",
+    "rpfilter",
+    "icmp",
+    "icmp6",
+    "iprange",
+];
 
 fn condition<'a>(option: &str, negated: bool, left: &mut impl Iterator<Item = &'a str>) -> Match {
     let mut list = || left.next().unwrap_or_default().split(',').map(str::to_owned).collect::<Vec<_>>();
@@ -157,7 +170,12 @@ fn condition<'a>(option: &str, negated: bool, left: &mut impl Iterator<Item = &'
                 Some((kind, _)) => kind.parse().ok(),
                 None => text.parse().ok(),
             };
-            (Field::IcmpType, vec![numbers(value.zip(value))])
+            (Field::IcmpType(Family::Ipv4), vec![numbers(value.zip(value))])
+        }
+        "--icmpv6-type" => {
+            let text = list().concat();
+            let value = text.split('/').next().and_then(|kind| kind.parse().ok());
+            (Field::IcmpType(Family::Ipv6), vec![numbers(value.zip(value))])
         }
         _ => (Field::Unknown, Vec::new()),
     };

@@ -3,15 +3,21 @@
 //! A few small readers over [`serde_json::Value`] instead of types for the whole schema: only a handful of expressions matters
 //! here, and what a newer nft adds must not make the rest unreadable.
 
+mod fields;
+mod marks;
+
 use std::collections::HashMap;
 
-use ipnet::IpNet;
 use serde_json::Value as Json;
 
+pub(super) use self::fields::protocol;
+use self::{
+    fields::{field, implied, value},
+    marks::set_mark,
+};
 use super::{
     rules::{Action, Chain, ChainId, Field, Flowtable, Hook, Match, Rule, Ruleset, Tool, Value},
     text::Texts,
-    walk::UNREACHABLE,
 };
 
 /// Elements of named sets, by family, table and name.
@@ -186,135 +192,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// What else has to hold where a header is looked at: that it is there.
-fn implied(left: &Json) -> Option<Match> {
-    let number = match left["payload"]["protocol"].as_str()? {
-        "icmp" => 1,
-        "tcp" => 6,
-        "udp" => 17,
-        _ => return None,
-    };
-    Some(Match::of(Field::Protocol, vec![Value::Range(number, number)]))
-}
-
-/// What `left` of a condition looks at.
-fn field(left: &Json) -> Field {
-    let meta = |key: &Json| match key.as_str() {
-        Some("iifname" | "iif") => Field::InterfaceIn,
-        Some("oifname" | "oif") => Field::InterfaceOut,
-        Some("l4proto") => Field::Protocol,
-        Some("mark") => Field::Mark(u32::MAX),
-        _ => Field::Unknown,
-    };
-    if let Some(key) = left.get("meta") {
-        return meta(&key["key"]);
-    }
-    if let Some(parts) = left.get("&")
-        && let (Field::Mark(_), Some(mask)) = (field(&parts[0]), parts[1].as_u64())
-    {
-        return Field::Mark(mask as u32);
-    }
-    if let Some(fib) = left.get("fib") {
-        // Whether a route leads back: for a client one does, or it is refused as spoofed before.
-        let is_reverse = fib["result"] == "oif" && list(&fib["flags"]).iter().any(|flag| flag == "saddr");
-        return if is_reverse { Field::Never } else { Field::Unknown };
-    }
-    if left["ct"]["key"] == "state" && left["ct"].get("dir").is_none() {
-        return Field::State;
-    }
-    let payload = &left["payload"];
-    match (payload["protocol"].as_str(), payload["field"].as_str()) {
-        (Some("ip"), Some("saddr")) => Field::Source,
-        (Some("ip"), Some("daddr")) => Field::Destination,
-        (Some("ip"), Some("protocol")) => Field::Protocol,
-        (Some("tcp" | "udp" | "th"), Some("sport")) => Field::SourcePort,
-        (Some("tcp" | "udp" | "th"), Some("dport")) => Field::DestinationPort,
-        // Of other protocols, and of IPv6, whose packets are never fragmented on the way.
-        (Some("icmp"), Some("type")) => Field::IcmpType,
-        (Some("icmpv6" | "ip6" | "sctp" | "dccp" | "esp" | "ah" | "arp"), _) => Field::Never,
-        _ => Field::Unknown,
-    }
-}
-
-fn value(field: Field, right: &Json) -> Option<Value> {
-    if let Some(prefix) = right.get("prefix") {
-        let length = u8::try_from(prefix["len"].as_u64()?).ok()?;
-        return Some(Value::Prefix(IpNet::new(prefix["addr"].as_str()?.parse().ok()?, length).ok()?));
-    }
-    if let Some(range) = right.get("range") {
-        return match (range[0].as_u64(), range[1].as_u64()) {
-            (Some(first), Some(last)) => Some(Value::Range(first, last)),
-            _ => None,
-        };
-    }
-    if let Some(number) = right.as_u64() {
-        return Some(Value::Range(number, number));
-    }
-    let word = right.as_str()?;
-    match field {
-        Field::Source | Field::Destination => Some(Value::Prefix(IpNet::from(word.parse::<std::net::IpAddr>().ok()?))),
-        Field::Protocol => protocol(word).map(|number| Value::Range(number, number)),
-        Field::IcmpType => Some(icmp_type(word)),
-        _ => Some(Value::Text(word.to_owned())),
-    }
-}
-
-/// Only the one that matters has a number here; the others have one that is none.
-fn icmp_type(name: &str) -> Value {
-    let number = if name == "destination-unreachable" { UNREACHABLE } else { u64::MAX };
-    Value::Range(number, number)
-}
-
-/// Number of an IP protocol.
-pub(super) fn protocol(name: &str) -> Option<u64> {
-    match name {
-        "icmp" => Some(1),
-        "tcp" => Some(6),
-        "udp" => Some(17),
-        "gre" => Some(47),
-        "esp" => Some(50),
-        "ah" => Some(51),
-        "ipv6-icmp" | "icmpv6" => Some(58),
-        "sctp" => Some(132),
-        _ => name.parse().ok(),
-    }
-}
-
-/// `meta mark set …`: new = old & kept | added.
-fn set_mark(statement: &Json) -> Option<Action> {
-    if statement["key"]["meta"]["key"] != "mark" {
-        return None;
-    }
-    let value = &statement["value"];
-    if let Some(constant) = value.as_u64() {
-        return Some(Action::SetMark(u32::MAX, Some(constant as u32)));
-    }
-    Some(match kept_and_added(value) {
-        Some((kept, added)) => Action::SetMark(!kept | added, Some(added)),
-        // Something else altogether, such as the mark of the connection: nothing is kept.
-        None => Action::SetMark(u32::MAX, None),
-    })
-}
-
-/// Of an expression over the old mark: which bits of it are kept, and which are set.
-fn kept_and_added(value: &Json) -> Option<(u32, u32)> {
-    if value["meta"]["key"] == "mark" {
-        return Some((u32::MAX, 0));
-    }
-    let constant = |value: &Json| value.as_u64().map(|number| number as u32);
-    if let Some(parts) = value.get("&") {
-        let (kept, added) = kept_and_added(&parts[0])?;
-        let mask = constant(&parts[1])?;
-        return Some((kept & mask, added & mask));
-    }
-    if let Some(parts) = value.get("|") {
-        let (kept, added) = kept_and_added(&parts[0])?;
-        return Some((kept, added | constant(&parts[1])?));
-    }
-    None
-}
-
-fn list(value: &Json) -> &[Json] {
+pub(super) fn list(value: &Json) -> &[Json] {
     match value {
         Json::Array(list) => list,
         Json::Null => &[],

@@ -1,15 +1,17 @@
 //! What exempts our packets from a rule: commands that can be pasted.
 
+use std::collections::BTreeSet;
+
 use super::{
     rules::{Action, ChainId, Flowtable, Hook, Rule, Ruleset, Tool},
     walk::{Event, What},
 };
-use crate::doctor::{command::quoted, subject::Subject};
+use crate::doctor::{command::quoted, family::Family, subject::Subject};
 
-/// The command that keeps our packets from what `event` tells.
-pub(super) fn fix(event: &Event<'_>, subject: &Subject) -> Option<String> {
+/// The command that keeps our packets, of these families, from what `event` tells.
+pub(super) fn fix(event: &Event<'_>, families: &BTreeSet<Family>, subject: &Subject) -> Option<String> {
     match (&event.what, event.rule) {
-        (What::Refused, _) if event.hook == Hook::Output => Some(let_answer(event, subject)),
+        (What::Refused, _) if event.hook == Hook::Output => Some(let_answer(event, families, subject)),
         (What::Refused | What::Translated, _) => Some(exempt(event, subject)),
         (What::Marked(_), Some(rule)) => spare_mark(event.chain, rule, subject),
         (What::Helped(_), Some(rule)) => Some(delete(event.chain, rule)),
@@ -57,19 +59,28 @@ fn exempt(event: &Event<'_>, subject: &Subject) -> String {
 }
 
 /// Lets the gateway tell its clients that a packet is too large.
-fn let_answer(event: &Event<'_>, subject: &Subject) -> String {
+fn let_answer(event: &Event<'_>, families: &BTreeSet<Family>, subject: &Subject) -> String {
     let ChainId { tool, family, table, name } = event.base;
     match tool {
         Tool::Nft => {
             let lan = nft_set(&subject.lan);
-            let rule =
-                format!("insert rule {family} {table} {name} oifname {lan} icmp type destination-unreachable accept");
-            format!("nft {}", quoted(&rule))
+            let rule = |of: &Family| {
+                let message = match of {
+                    Family::Ipv4 => "icmp type destination-unreachable",
+                    Family::Ipv6 => "icmpv6 type packet-too-big",
+                };
+                format!("insert rule {family} {table} {name} oifname {lan} {message} accept")
+            };
+            format!("nft {}", quoted(&families.iter().map(rule).collect::<Vec<_>>().join("; ")))
         }
         Tool::Iptables(command) => {
+            let message = match event.base.only() {
+                Some(Family::Ipv6) => "-p ipv6-icmp -m icmp6 --icmpv6-type 2",
+                _ => "-p icmp -m icmp --icmp-type 3",
+            };
             let rule = |lan: &String| {
                 let lan = quoted(lan);
-                format!("{command} -t {table} -I {name} -o {lan} -p icmp -m icmp --icmp-type 3 -j ACCEPT")
+                format!("{command} -t {table} -I {name} -o {lan} {message} -j ACCEPT")
             };
             subject.lan.iter().map(rule).collect::<Vec<_>>().join(" && ")
         }

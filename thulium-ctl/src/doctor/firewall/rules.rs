@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
+use crate::doctor::family::Family;
+
 /// Where a chain is hooked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
@@ -107,8 +109,10 @@ pub(crate) enum Field {
     State,
     /// The bits of the packet mark in this mask.
     Mark(u32),
-    /// Type of an ICMP message.
-    IcmpType,
+    /// Type of an ICMP message of this family.
+    IcmpType(Family),
+    /// 4 or 6.
+    Family,
     /// Something that is never true of a packet of ours.
     Never,
     /// Something that is not looked into.

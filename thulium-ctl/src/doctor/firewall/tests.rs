@@ -1,8 +1,13 @@
 //! What the tools print, captured, and what is made of it.
 
+mod ipv6;
+
 use std::collections::BTreeMap;
 
-use super::*;
+use super::{
+    met::{DROP, HELPER, ICMP, MARK, NAT},
+    *,
+};
 use crate::doctor::{
     Marks, Origin, Status,
     interfaces::{Interface, Interfaces},
@@ -56,7 +61,7 @@ fn nft(chain: &str, rules: &[(&str, &str)]) -> Facts {
     );
     let text: String = handles().map(|(handle, (text, _))| format!("\t\t{text} # handle {handle}\n")).collect();
     let text = format!("table inet t {{ # handle 1\n\tchain c {{ # handle 1\n{text}\t}}\n}}\n");
-    facts(Ok((json, text)), Err("iptables-nft-save is not installed".to_owned()), Ok(String::new()))
+    facts(Ok((json, text)), Vec::new(), Vec::new())
 }
 
 const FORWARD: &str = r#""type": "filter", "hook": "forward", "prio": 0, "policy": "drop""#;
@@ -247,7 +252,7 @@ fn a_hardware_flowtable_steals_packets() {
     ]}"#;
     let text = "table inet t { # handle 1\n\tflowtable f { # handle 4\n\t\thook ingress priority filter\n\
                 \t\tdevices = { lan0, wan0 }\n\t\tflags offload\n\t}\n\tchain c { # handle 1\n\t\tflow add @f # handle 7\n\t}\n}\n";
-    let facts = |text: &str| facts(Ok((json.to_owned(), text.to_owned())), Err(String::new()), Ok(String::new()));
+    let facts = |text: &str| facts(Ok((json.to_owned(), text.to_owned())), Vec::new(), Vec::new());
     let of = |text: &str| found(&facts(text)).into_iter().filter(|one| one.check == FLOWTABLE).collect::<Vec<_>>();
     let fix = "nft 'delete rule inet t c handle 7; delete flowtable inet t f'";
     assert_eq!(only(&of(text)), (FLOWTABLE, Status::Fail, fix));
@@ -263,7 +268,7 @@ fn a_chain_at_the_uplinks_egress_is_met_too() {
     ]}"#;
     let text = "table netdev t { # handle 1\n\tchain c { # handle 1\n\t\ttype filter hook egress device \"wan0\" priority filter; \
                 policy accept;\n\t\tudp dport 15060 drop # handle 2\n\t}\n}\n";
-    let facts = facts(Ok((json.to_owned(), text.to_owned())), Err(String::new()), Ok(String::new()));
+    let facts = facts(Ok((json.to_owned(), text.to_owned())), Vec::new(), Vec::new());
     let fix = "nft 'insert rule netdev t c meta mark & 0x30000000 == 0x20000000 accept'";
     assert_eq!(only(&found(&facts)), (DROP, Status::Fail, fix));
 }
@@ -294,7 +299,7 @@ COMMIT
 "#;
 
 fn legacy(saved: &str) -> Facts {
-    facts(Err("nft is not installed".to_owned()), Err(String::new()), Ok(saved.to_owned()))
+    facts(Err("nft is not installed".to_owned()), Vec::new(), vec![("iptables-legacy", Ok(saved.to_owned()))])
 }
 
 #[test]

@@ -1,68 +1,13 @@
 //! A packet's way through the rules: which of them does something to it, and how sure that is.
 
-use ipnet::IpNet;
-
-use super::rules::{Action, Chain, ChainId, Field, Hook, Match, Rule, Ruleset, Tool, Value};
+use super::{
+    probe::{Certainty, Probe},
+    rules::{Action, Chain, ChainId, Hook, Rule, Ruleset, Tool},
+};
+use crate::doctor::family::Family;
 
 /// Jumps that the kernel allows in a row.
 const DEPTH: usize = 16;
-
-/// The type of the ICMP message by which a client learns a smaller MTU: destination unreachable.
-pub(super) const UNREACHABLE: u64 = 3;
-
-/// Packets of ours: those of a flow of the policy on their way through the kernel, or the gateway's answers to them.
-#[derive(Clone, Debug)]
-pub(crate) struct Probe<'a> {
-    /// Whose they are, in words.
-    pub(crate) whose: &'a str,
-    pub(crate) interface_in: &'a str,
-    pub(crate) interface_out: &'a str,
-    pub(crate) protocol: u8,
-    /// Ports that they go to, both ends included; `None`: it is ICMP.
-    pub(crate) ports: Option<(u16, u16)>,
-    /// What conntrack thinks of them.
-    pub(crate) state: &'a str,
-    /// Clients.
-    pub(crate) sources: &'a [IpNet],
-    /// Servers; empty: not known.
-    pub(crate) destinations: &'a [IpNet],
-    /// The packet mark; `None`: a rule has set it to what is not known.
-    pub(crate) mark: Option<u32>,
-}
-
-/// Whether a condition holds for the packets of a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Certainty {
-    No,
-    /// It is not known.
-    Maybe,
-    /// For some of them.
-    Partly,
-    Yes,
-}
-
-impl Certainty {
-    /// Of what holds with certainty `self` for those packets of a probe of which `reach` says whether they come there.
-    fn among(self, reach: Self) -> Self {
-        match (reach, self) {
-            (Self::Yes, holds) => holds,
-            (Self::Partly, Self::Yes) => Self::Partly,
-            (Self::No, _) | (_, Self::No) => Self::No,
-            // Whether it is the same part is not known.
-            _ => Self::Maybe,
-        }
-    }
-
-    /// Which packets are left of `reach` when those are gone for which `self` holds.
-    fn leaves(self, reach: Self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::Partly => Self::Partly.among(reach),
-            Self::Maybe => Self::Maybe.among(reach),
-            Self::No => reach,
-        }
-    }
-}
 
 /// Something that rules do to a packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,11 +35,16 @@ pub(crate) enum What {
     Offloaded,
 }
 
-/// What happens to packets that the kernel forwards, from hook to hook.
+/// What happens to large packets that the kernel gets, from hook to hook. Those of IPv6 are fragmented by nobody on the way:
+/// before any chain at `forward`, the kernel answers them with an error.
 pub(crate) fn forwarding<'r>(rules: &'r Ruleset, probe: &Probe<'_>) -> Vec<Event<'r>> {
     let mut probe = probe.clone();
     let hooks = [Hook::Ingress, Hook::Prerouting, Hook::Forward, Hook::Postrouting, Hook::Egress];
-    hooks.into_iter().flat_map(|hook| at(rules, hook, &mut probe)).collect()
+    let met = match probe.family {
+        Family::Ipv4 => &hooks[..],
+        Family::Ipv6 => &hooks[..2],
+    };
+    met.iter().flat_map(|hook| at(rules, *hook, &mut probe)).collect()
 }
 
 /// What happens to packets that the gateway itself sends.
@@ -128,7 +78,7 @@ fn is_met(id: &ChainId, chain: &Chain, hook: Hook, probe: &Probe<'_>) -> bool {
         Hook::Ingress => is_on(probe.interface_in),
         Hook::Egress => is_on(probe.interface_out),
         Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Output => {
-            matches!(id.family.as_str(), "ip" | "inet")
+            id.family == "inet" || Some(probe.family) == id.only()
         }
     }
 }
@@ -212,109 +162,20 @@ impl<'r> Walk<'r, '_> {
     }
 
     fn matches(&self, rule: &Rule) -> Certainty {
-        rule.matches.iter().map(|condition| self.condition(condition)).min().unwrap_or(Certainty::Yes)
+        rule.matches.iter().map(|condition| self.probe.meets(condition, self.mark)).min().unwrap_or(Certainty::Yes)
     }
-
-    fn condition(&self, condition: &Match) -> Certainty {
-        let Match { field, negated, values } = condition;
-        let certainty = match field {
-            Field::Unknown => return Certainty::Maybe,
-            Field::Never => return Certainty::No,
-            Field::SourcePort => self.ports(Some((1, u16::MAX)), values),
-            Field::DestinationPort => self.ports(self.probe.ports, values),
-            Field::Source => lie_in(self.probe.sources, values),
-            Field::Destination => lie_in(self.probe.destinations, values),
-            _ => values.iter().map(|value| self.is(*field, value)).max().unwrap_or(Certainty::No),
-        };
-        match (negated, certainty) {
-            (true, Certainty::Yes) => Certainty::No,
-            (true, Certainty::No) => Certainty::Yes,
-            (_, certainty) => certainty,
-        }
-    }
-
-    /// Of fields with one value.
-    fn is(&self, field: Field, value: &Value) -> Certainty {
-        let probe = self.probe;
-        match (field, value) {
-            (Field::InterfaceIn, Value::Text(name)) => known(is_interface(name, probe.interface_in)),
-            (Field::InterfaceOut, Value::Text(name)) => known(is_interface(name, probe.interface_out)),
-            (Field::Protocol, Value::Range(first, last)) => {
-                known((*first..=*last).contains(&u64::from(probe.protocol)))
-            }
-            (Field::State, Value::Text(state)) => known(state == probe.state),
-            (Field::IcmpType, Value::Range(first, last)) => {
-                known(probe.ports.is_none() && (*first..=*last).contains(&UNREACHABLE))
-            }
-            (Field::Mark(mask), Value::Range(first, last)) => match self.mark {
-                Some(mark) => known((*first..=*last).contains(&u64::from(mark & mask))),
-                None => Certainty::Maybe,
-            },
-            _ => Certainty::Maybe,
-        }
-    }
-
-    /// Whether all these ports, or some, are among the values.
-    fn ports(&self, ports: Option<(u16, u16)>, values: &[Value]) -> Certainty {
-        if self.probe.ports.is_none() {
-            return Certainty::No;
-        }
-        let (first, last) = ports.map_or((0, 0), |(first, last)| (u64::from(first), u64::from(last)));
-        let ranges = values.iter().filter_map(|value| match value {
-            Value::Range(from, to) => Some((*from.max(&first), *to.min(&last))),
-            _ => None,
-        });
-        let mut ranges: Vec<(u64, u64)> = ranges.filter(|(from, to)| from <= to).collect();
-        ranges.sort_unstable();
-        let mut next = first;
-        for (from, to) in &ranges {
-            if *from > next {
-                break;
-            }
-            next = next.max(to + 1);
-        }
-        match ranges.is_empty() {
-            _ if next > last => Certainty::Yes,
-            _ if values.contains(&Value::Unknown) => Certainty::Maybe,
-            true => Certainty::No,
-            false => Certainty::Partly,
-        }
-    }
-}
-
-fn known(is: bool) -> Certainty {
-    if is { Certainty::Yes } else { Certainty::No }
-}
-
-/// `pattern` may end with `*` (nftables) or `+` (iptables).
-fn is_interface(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix(['*', '+']) {
-        Some(beginning) => name.starts_with(beginning),
-        None => pattern == name,
-    }
-}
-
-/// Whether all of our addresses, or some, are among the values.
-fn lie_in(ours: &[IpNet], values: &[Value]) -> Certainty {
-    let one = |ours: &IpNet| {
-        let certainty = |value: &Value| match value {
-            Value::Prefix(prefix) if prefix.contains(ours) => Certainty::Yes,
-            Value::Prefix(prefix) if ours.contains(prefix) => Certainty::Partly,
-            Value::Prefix(_) => Certainty::No,
-            _ => Certainty::Maybe,
-        };
-        values.iter().map(certainty).max().unwrap_or(Certainty::No)
-    };
-    let mut all = ours.iter().map(one);
-    let Some(first) = all.next() else { return Certainty::Maybe };
-    all.fold(first, |sum, one| match (sum, one) {
-        (sum, one) if sum == one => sum,
-        (Certainty::Maybe, _) | (_, Certainty::Maybe) => Certainty::Maybe,
-        _ => Certainty::Partly,
-    })
 }
 
 impl ChainId {
+    /// The only family whose packets come there; `None`: others come, too.
+    pub(crate) fn only(&self) -> Option<Family> {
+        match self.family.as_str() {
+            "ip" => Some(Family::Ipv4),
+            "ip6" => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
+
     /// The chain in words: `nftables chain inet filter forward`.
     pub(crate) fn words(&self) -> String {
         let Self { tool, family, table, name } = self;

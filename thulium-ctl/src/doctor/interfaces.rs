@@ -31,6 +31,8 @@ pub(super) struct Interface {
     pub(super) is_ethernet: bool,
     /// Mode and id of the XDP program on it.
     pub(super) xdp: Option<(u64, u64)>,
+    /// What its carrier depends on here: a VLAN's link, or the other end of a veth pair.
+    pub(super) below: Option<String>,
 }
 
 /// The interfaces of the machine by name; or why they cannot be listed.
@@ -59,6 +61,7 @@ fn interface(link: &Value) -> Interface {
         mtu: link["mtu"].as_u64().and_then(|mtu| u32::try_from(mtu).ok()).unwrap_or_default(),
         addresses: addresses.collect(),
         is_ethernet: link["link_type"] == "ether",
+        below: link["link"].as_str().map(str::to_owned),
         xdp: link["xdp"]["prog"]["id"].as_u64().map(|id| (link["xdp"]["mode"].as_u64().unwrap_or_default(), id)),
     }
 }
@@ -113,7 +116,10 @@ pub(super) fn judge(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> 
                 "Nothing can be attached there. `ip -brief link` lists the interfaces that are there; write one of them into the \
                  policy.",
             )),
-            Some(interface) => findings.push(state(name, role, interface)),
+            Some(interface) => {
+                findings.push(state(name, role, interface, interfaces));
+                findings.extend(ipv6(name, role, interface).filter(|_| subject.governs_ipv6()));
+            }
         }
     }
     findings.extend(mtu(interfaces, subject));
@@ -125,14 +131,19 @@ fn named(subject: &Subject) -> impl Iterator<Item = (&str, &'static str)> {
     uplinks.chain(subject.lan.iter().map(|name| (name.as_str(), "LAN")))
 }
 
-fn state(name: &str, role: &str, interface: &Interface) -> Finding {
+fn state(name: &str, role: &str, interface: &Interface, interfaces: &Interfaces) -> Finding {
     if !interface.is_up {
         return Finding::fail(INTERFACE, format!("{name} ({role}) is down"), "No packet goes through it.")
             .fixed_by(format!("ip link set dev {} up", quoted(name)));
     }
     if !interface.has_carrier {
         let meaning = "No packet goes through it: the cable is out, or the device at its other end is off.";
-        return Finding::fail(INTERFACE, format!("{name} ({role}) has no carrier"), meaning);
+        let finding = Finding::fail(INTERFACE, format!("{name} ({role}) has no carrier"), meaning);
+        let is_down = |below: &&String| interfaces.get(below).is_some_and(|below| !below.is_up);
+        return match interface.below.as_ref().filter(is_down) {
+            Some(below) => finding.fixed_by(format!("ip link set dev {} up", quoted(below))),
+            None => finding,
+        };
     }
     let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
     if !interface.has_global(IpAddr::is_ipv4) {
@@ -145,6 +156,16 @@ fn state(name: &str, role: &str, interface: &Interface) -> Finding {
         return Finding::fail(INTERFACE, format!("{name} ({role}) has no IPv4 address"), meaning);
     }
     Finding::pass(INTERFACE, format!("{name} ({role}) is up: {}", addresses.join(", ")))
+}
+
+/// An uplink without an address of IPv6, where that is governed. A provider may do without: its router knows the link-local one.
+fn ipv6(name: &str, role: &str, interface: &Interface) -> Option<Finding> {
+    if role != "uplink" || !interface.is_up || interface.has_global(IpAddr::is_ipv6) {
+        return None;
+    }
+    let meaning = "The clients' IPv6 works only if the provider routes their networks to the gateway's link-local address. Else \
+                   look whether the uplink gets router advertisements (`accept_ra`) or a lease, or give it the provider's address.";
+    Some(Finding::warn(INTERFACE, format!("{name} (uplink) has no IPv6 address, though clients have"), meaning))
 }
 
 fn mtu(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> {

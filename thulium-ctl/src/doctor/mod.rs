@@ -49,7 +49,9 @@ pub fn examine(mut subject: Subject, bpffs: Option<&Path>) -> Report {
         (Ok(facts), Some(policy)) => facts.servers(policy),
         _ => firewall::Servers::new(),
     };
-    findings.extend(routes::judge(&routes::look(&subject, &servers), &subject));
+    for family in subject.families() {
+        findings.extend(routes::judge(&routes::look(family, &subject, &servers), &subject));
+    }
     match &asked {
         Ok(facts) => findings.extend(names::judge(facts)),
         Err(why) => findings.push(Finding::not_tested("names", why.as_str())),

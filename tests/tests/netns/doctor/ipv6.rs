@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT6, Lab, NEXT_HOP6, POLICY6, THULIUM6},
+    lab::{CLIENT6, Lab, POLICY, POLICY6, THULIUM6},
     packet::{Capture, Ipv6},
     peer::{Echo, ask, noise},
 };
@@ -99,4 +99,68 @@ fn rules_by_ip6tables_nft() -> Result<()> {
 #[test]
 fn rules_by_ip6tables_legacy() -> Result<()> {
     by_ip6tables("ip6tables-legacy")
+}
+
+/// Whether a phone hears the server.
+fn a_phone_is_answered(lab: &Lab, port: u16) -> Result<bool> {
+    let phone = lab.lan.udp((CLIENT6, port))?;
+    phone.set_read_timeout(Some(Duration::from_millis(500)))?;
+    Ok(ask(&phone, (THULIUM6, 15_060).into(), b"REGISTER").is_ok())
+}
+
+#[test]
+fn a_default_route_that_is_missing() -> Result<()> {
+    let lab = office()?;
+    let _gateway = lab.start(POLICY6)?;
+    let _server = Echo::new(&lab.internet, &[(THULIUM6, 15_060).into()])?;
+    ensure!(a_phone_is_answered(&lab, 5060)?, "nothing is in the way yet");
+    assert_eq!(Doctor::ask(&lab)?.with("fail"), [""; 0]);
+    lab.gw.ip("-6 route del default")?;
+    ensure!(!a_phone_is_answered(&lab, 5061)?, "the trouble is real");
+    named_and_fixed(&lab, "route", "fail", "there is no default route of IPv6 by wan0")?;
+    ensure!(a_phone_is_answered(&lab, 5062)?, "the command helps");
+    assert_eq!(Doctor::ask(&lab)?.with("fail"), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_next_hop_that_does_not_answer() -> Result<()> {
+    let lab = office()?;
+    lab.gw.ip("-6 route replace default via 2001:db8:51::253")?;
+    let doctor = Doctor::ask_about(&lab, POLICY6)?;
+    assert!(doctor.has("next-hop", "fail", "2001:db8:51::253 on wan0 does not answer"), "{}", doctor.ran.out);
+    lab.internet.ip("address add 2001:db8:51::253/64 dev eth0 nodad")?;
+    let doctor = Doctor::ask_about(&lab, POLICY6)?;
+    assert!(doctor.has("next-hop", "pass", "2001:db8:51::253 on wan0 is"), "{}", doctor.ran.out);
+    Ok(())
+}
+
+#[test]
+fn an_uplink_without_ipv6() -> Result<()> {
+    let lab = office()?;
+    lab.gw.ip("address del 2001:db8:51::1/64 dev wan0")?;
+    lab.gw.ip("-6 route flush exact default")?;
+    let doctor = Doctor::ask_about(&lab, POLICY6)?;
+    assert!(doctor.has("interface", "warn", "wan0 (uplink) has no IPv6 address"), "{}", doctor.ran.out);
+    assert!(doctor.has("route", "fail", "there is no default route of IPv6 by wan0"), "{}", doctor.ran.out);
+    // Thulium needs none if its servers have none.
+    let doctor = Doctor::ask_about(&lab, POLICY)?;
+    assert_eq!(doctor.with("fail"), [""; 0]);
+    assert!(doctor.has("route", "warn", "there is no default route of IPv6 by wan0"), "{}", doctor.ran.out);
+    Ok(())
+}
+
+#[test]
+fn clients_that_the_policy_names() -> Result<()> {
+    let lab = office()?;
+    let named = POLICY6.replace("interfaces: [lan0]", "interfaces: [lan0], clients: ['2001:db8:20::/64']");
+    assert_eq!(Doctor::ask_about(&lab, &named)?.with("fail"), [""; 0]);
+    let elsewhere = named.replace("db8:20::", "db8:99::");
+    let doctor = Doctor::ask_about(&lab, &elsewhere)?;
+    assert!(
+        doctor.has("route", "fail", "the route to the clients 2001:db8:99::/64 leads by wan0"),
+        "{}",
+        doctor.ran.out
+    );
+    Ok(())
 }

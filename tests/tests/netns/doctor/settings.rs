@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{Lab, NEXT_HOP, POLICY, THULIUM, Verb},
-    peer::Dns,
+    lab::{CLIENT, Lab, NEXT_HOP, POLICY, THULIUM, Verb},
+    peer::{Dns, Echo, ask},
 };
 
 use super::{Doctor, fix, named_and_fixed};
@@ -155,6 +155,30 @@ fn clients_that_no_route_leads_to() -> Result<()> {
     let doctor = Doctor::ask_about(&lab, &policy)?;
     assert_eq!(doctor.with("fail"), [""; 0]);
     Ok(())
+}
+
+#[test]
+fn clients_that_the_lan_is_only_a_part_of() -> Result<()> {
+    let lab = Lab::new()?;
+    let gateway = lab.start(&POLICY.replace("interfaces: [lan0]", "interfaces: [lan0], clients: [0.0.0.0/0]"))?;
+    let _server = Echo::new(&lab.internet, &[(THULIUM, 15_060).into()])?;
+    ask(&lab.lan.udp((CLIENT, 5060))?, (THULIUM, 15_060).into(), b"nobody takes it for spoofed")?;
+    gateway.expect_refused(&[])?;
+    let doctor = Doctor::ask(&lab)?;
+    assert_eq!(doctor.with("fail"), [""; 0]);
+    let seen = "of the clients 0.0.0.0/0, routes by the LAN lead to 192.168.20.0/24";
+    assert!(doctor.has("route", "pass", seen), "{}", doctor.ran.out);
+    Ok(())
+}
+
+#[test]
+fn a_carrier_that_waits_for_the_interface_below() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.gw.ip("link add lan1 type veth peer name below1")?;
+    lab.gw.ip("address add 192.168.21.1/24 dev lan1")?;
+    lab.gw.ip("link set lan1 up")?;
+    let _gateway = lab.start(&POLICY.replace("[lan0]", "[lan0, lan1]"))?;
+    named_and_fixed(&lab, "interface", "fail", "lan1 (LAN) has no carrier")
 }
 
 #[test]

@@ -1,0 +1,169 @@
+//! What the routes mean for Thulium.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Facts, Neighbour, Route};
+use crate::doctor::{command::quoted, family::Family, finding::Finding, subject::Subject};
+
+const ROUTE: &str = "route";
+const NEXT_HOP: &str = "next-hop";
+const REVERSE_PATH: &str = "rp-filter";
+
+/// Whether the routes lead where the datapath needs them.
+pub(in crate::doctor) fn judge(facts: &Facts, subject: &Subject) -> Vec<Finding> {
+    if let Err(why) = &facts.defaults {
+        let checks: &[&str] = match facts.family {
+            Family::Ipv4 => &[ROUTE, NEXT_HOP, REVERSE_PATH],
+            Family::Ipv6 => &[ROUTE, NEXT_HOP],
+        };
+        return checks.iter().map(|check| Finding::not_tested(check, why.as_str())).collect();
+    }
+    let mut findings = Vec::new();
+    let strays: Vec<Finding> =
+        facts.servers.iter().filter_map(|(server, route)| stray(facts, subject, *server, route.as_ref())).collect();
+    for uplink in &subject.uplinks {
+        match (facts.default_by(uplink), facts.next_hops.get(uplink)) {
+            (Some(route), _) => findings
+                .push(Finding::pass(ROUTE, format!("{} leads by {}", a_default_route(facts.family), route.words()))),
+            (None, _) if !facts.servers.is_empty() && strays.is_empty() => {
+                findings.push(Finding::pass(
+                    ROUTE,
+                    format!("{} routes to all known servers lead by {uplink}", facts.family.name()),
+                ));
+            }
+            _ => findings.push(no_route(facts, uplink)),
+        }
+        match facts.next_hops.get(uplink) {
+            Some((hop, neighbour)) => findings.push(next_hop(facts, uplink, *hop, neighbour)),
+            None if facts.default_by(uplink).is_some() => {
+                findings.push(Finding::pass(
+                    NEXT_HOP,
+                    format!("{uplink} needs none for {}: its route has no gateway", facts.family.name()),
+                ));
+            }
+            None => findings
+                .push(Finding::not_tested(NEXT_HOP, format!("no {} route by {uplink} names one", facts.family.name()))),
+        }
+        findings.extend((facts.family == Family::Ipv4).then(|| reverse(facts, uplink)));
+    }
+    findings.extend(strays);
+    findings.extend(
+        facts.clients.iter().filter_map(|(clients, route)| unreachable(facts, subject, *clients, route.as_ref())),
+    );
+    findings
+}
+
+fn a_default_route(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "a default route",
+        Family::Ipv6 => "a default route of IPv6",
+    }
+}
+
+/// A failure where Thulium needs the routes, else a warning.
+fn trouble(facts: &Facts, check: &'static str, seen: String, meaning: &str) -> Finding {
+    if facts.are_needed() {
+        return Finding::fail(check, seen, meaning);
+    }
+    Finding::warn(
+        check,
+        seen,
+        format!(
+            "{meaning} Thulium does without: no server is known to have IPv6, or clients have local addresses alone."
+        ),
+    )
+}
+
+fn no_route(facts: &Facts, uplink: &str) -> Finding {
+    let (default, meaning) = match facts.family {
+        Family::Ipv4 => (
+            "default route",
+            "A client's packets find no way out. With DHCP, look at the lease; else set the route that the provider gave.",
+        ),
+        Family::Ipv6 => (
+            "default route of IPv6",
+            "A client that has IPv6 finds no way out by it. Look whether the uplink gets router advertisements (`accept_ra`); \
+             else set the route that the provider gave.",
+        ),
+    };
+    let finding = trouble(facts, ROUTE, format!("there is no {default} by {uplink}"), meaning);
+    match facts.routers.get(uplink) {
+        Some(router) => {
+            let ip = if router.is_ipv6() { "ip -6" } else { "ip" };
+            finding.fixed_by(format!("{ip} route replace default via {router} dev {}", quoted(uplink)))
+        }
+        None => finding,
+    }
+}
+
+fn next_hop(facts: &Facts, uplink: &str, hop: IpAddr, neighbour: &Neighbour) -> Finding {
+    match neighbour {
+        Neighbour::Known(address) => Finding::pass(NEXT_HOP, format!("{hop} on {uplink} is {address}")),
+        Neighbour::Unasked(why) => Finding::not_tested(NEXT_HOP, why.as_str()),
+        Neighbour::Silent(state) => {
+            let state = if state.is_empty() { String::new() } else { format!(" ({state})") };
+            let meaning = "Nothing gets beyond the link. Check the address of the next hop with the provider, and its device and cable.";
+            trouble(facts, NEXT_HOP, format!("{hop} on {uplink} does not answer{state}"), meaning)
+        }
+    }
+}
+
+fn stray(facts: &Facts, subject: &Subject, server: IpAddr, route: Option<&Route>) -> Option<Finding> {
+    if route.is_some_and(|route| subject.uplinks.contains(&route.device)) {
+        return None;
+    }
+    let seen = match route {
+        Some(route) => format!("the route to the server {server} leads by {}, which is no uplink", route.words()),
+        None => format!("there is no route to the server {server}"),
+    };
+    let finding =
+        Finding::fail(ROUTE, seen, "The datapath leaves packets to it to the kernel, which sends them elsewhere.");
+    let uplink = subject.uplinks.first()?;
+    Some(match facts.next_hop(uplink) {
+        Some(hop) => finding.fixed_by(format!("ip route replace {server} via {hop} dev {}", quoted(uplink))),
+        None => finding,
+    })
+}
+
+/// A client that no route leads back to by the LAN is taken for spoofed.
+fn unreachable(facts: &Facts, subject: &Subject, clients: IpNet, route: Option<&Route>) -> Option<Finding> {
+    let way = match route {
+        Some(route) if subject.lan.contains(&route.device) => return None,
+        Some(route) => format!("leads by {}, which is no LAN interface", route.words()),
+        None => "is not there".to_owned(),
+    };
+    let inside: Vec<String> =
+        facts.lan.iter().filter(|network| clients.contains(*network)).map(ToString::to_string).collect();
+    if !inside.is_empty() {
+        // The route was that of a few addresses.
+        let seen = format!("of the clients {clients}, routes by the LAN lead to {}", inside.join(", "));
+        return Some(Finding::pass(ROUTE, seen));
+    }
+    Some(Finding::fail(
+        ROUTE,
+        format!("the route to the clients {clients} {way}"),
+        "Their packets are refused as spoofed-source. Add the route to them by the LAN's router: `ip route add NETWORK via ROUTER`.",
+    ))
+}
+
+fn reverse(facts: &Facts, uplink: &str) -> Finding {
+    let way_back = facts.way_back();
+    match facts.reverse_path.get(uplink) {
+        Some(1) if way_back.is_some_and(|device| device != uplink) => Finding::fail(
+            REVERSE_PATH,
+            format!(
+                "rp_filter of {uplink} is strict, and the way back to the servers is {}",
+                way_back.unwrap_or_default()
+            ),
+            "What comes in by it and needs the kernel (larger than the LAN's MTU, TTL 1) is dropped without a trace.",
+        )
+        .fixed_by(format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", quoted(uplink))),
+        Some(1) => {
+            Finding::pass(REVERSE_PATH, format!("rp_filter of {uplink} is strict, and its own route is the way back"))
+        }
+        Some(_) => Finding::pass(REVERSE_PATH, format!("rp_filter of {uplink} is not strict")),
+        None => Finding::not_tested(REVERSE_PATH, format!("{uplink} has none")),
+    }
+}

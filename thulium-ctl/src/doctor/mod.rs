@@ -6,6 +6,8 @@
 //! * `sysctls`: forwarding, ports. `names`: each name at each resolver. `helper`: the kernel's SIP helper.
 //! * `firewall`: rules of nftables and iptables. `programs`: XDP and TC programs of others. `offload`: what the hardware does.
 //!
+//! IPv6 is judged where it is governed (`family`).
+//!
 //! The gateway's own tools are asked (`ip`, `tc`, `nft`, `iptables`, `ethtool`), so that an admin can see the same. Where one is
 //! missing, its checks say "not tested".
 

@@ -14,6 +14,7 @@ use super::{command::ask_json, family::Family, firewall::Servers, subject::Subje
 
 /// Servers whose route is asked for.
 const SERVERS: usize = 64;
+
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Route {

@@ -118,8 +118,8 @@ fn stray(facts: &Facts, subject: &Subject, server: IpAddr, route: Option<&Route>
         Some(route) => format!("the route to the server {server} leads by {}, which is no uplink", route.words()),
         None => format!("there is no route to the server {server}"),
     };
-    let finding =
-        Finding::fail(ROUTE, seen, "The datapath leaves packets to it to the kernel, which sends them elsewhere.");
+    let meaning = "The datapath leaves packets to it to the kernel, which sends them elsewhere.";
+    let finding = trouble(facts, ROUTE, seen, meaning);
     let uplink = subject.uplinks.first()?;
     Some(match facts.next_hop(uplink) {
         Some(hop) => finding.fixed_by(format!("ip route replace {server} via {hop} dev {}", quoted(uplink))),

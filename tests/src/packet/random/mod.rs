@@ -1,7 +1,7 @@
 //! Packets by chance: mostly right ones of a conversation, then spoiled. The same seed makes the same packets.
 //!
 //! Bytes that are random throughout end at the first check of a header. So [`packets`] makes what a host would send, and
-//! [`spoil`] breaks one to three things of it and mends the header checksum behind itself, most of the time.
+//! [`fn@spoil`] breaks one to three things of it and mends the header checksum behind itself, most of the time.
 
 mod chance;
 mod extension;

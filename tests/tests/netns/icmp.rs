@@ -159,7 +159,15 @@ fn tcp_of_a_server_learns_of_a_narrow_lan() -> Result<()> {
     lab.gw.ip(&format!("link set lan0 mtu {NARROW}"))?;
     let gateway = lab.start(&format!("{}mss_clamp: off\n", policy()))?;
     exchange(&lab, &lab.internet, THULIUM.into(), 1, 1 << 20)?;
+    ensure_learned(&lab, &format!("{UPLINK} from {THULIUM}"))?;
     gateway.expect_refused(&[])
+}
+
+/// The server has learned of the narrow way. Segments alone would not show it: veth takes packets of any size from its own kernel.
+fn ensure_learned(lab: &Lab, way: &str) -> Result<()> {
+    let known = lab.internet.output("ip", &format!("route get {way}"))?;
+    ensure!(known.contains(&format!("mtu {NARROW}")), "{known}");
+    Ok(())
 }
 
 /// The error that a connected socket gets, soon.

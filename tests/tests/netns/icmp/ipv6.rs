@@ -12,7 +12,7 @@ use thulium_tests::{
     peer::{Echo, ask, noise},
 };
 
-use super::{FLOWS, NARROW, SOON, error_of, exchange, learns_mtu};
+use super::{FLOWS, NARROW, SOON, ensure_learned, error_of, exchange, learns_mtu};
 
 const MEDIA: SocketAddr = SocketAddr::new(IpAddr::V6(THULIUM6), 16_000);
 
@@ -79,6 +79,7 @@ fn tcp_of_a_server_learns_of_a_narrow_lan() -> Result<()> {
     lab.gw.ip(&format!("link set lan0 mtu {NARROW}"))?;
     let gateway = lab.start(&format!("{POLICY6}{FLOWS}mss_clamp: off\n"))?;
     exchange(&lab, &lab.internet, THULIUM6.into(), 1, 1 << 20)?;
+    ensure_learned(&lab, &format!("{CLIENT6} from {THULIUM6}"))?;
     gateway.expect_refused(&[])
 }
 

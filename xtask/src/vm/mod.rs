@@ -125,7 +125,7 @@ mod tests {
         let commands = commands(&programs(), &[]);
         let first: Vec<_> = commands.iter().map(|command| command[0].as_str()).collect();
         assert_eq!(first, ["object", "netns"]);
-        assert!(commands[1].iter().any(|word| word == "survival::"));
+        assert!(commands[1].iter().any(|word| word == "refusals::of_"));
     }
 
     #[test]

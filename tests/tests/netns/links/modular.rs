@@ -129,8 +129,14 @@ fn pppoe_as_uplink() -> Result<()> {
         .args(["plugin", "rp-pppoe.so", "nic-wan0", "noauth", "noccp", "nodetach", "noipdefault", "nodefaultroute"])
         .args(["mtu", "1492", "mru", "1492"]);
     let dialled = Process::spawn(&mut dialled, &lab.dir().join("pppd.log"))?;
-    within(Duration::from_secs(20), "the PPP link", || lab.gw.ip("route replace default dev ppp0"))
-        .with_context(|| format!("{}\n{}", dialled.log(), concentrator.log()))?;
+    // Both ends have to know their addresses: until then a packet is lost without a word.
+    within(Duration::from_secs(20), "the PPP link", || {
+        let own = lab.gw.output("ip", "-4 address show dev ppp0")?;
+        let back = lab.internet.output("ip", &format!("route get {UPLINK}"))?;
+        ensure!(own.contains(&UPLINK.to_string()) && back.contains("dev ppp"), "{own}{back}");
+        lab.gw.ip("route replace default dev ppp0")
+    })
+    .with_context(|| format!("{}\n{}", dialled.log(), concentrator.log()))?;
     let gateway = lab.start(&POLICY.replace("interface: wan0", "interface: ppp0"))?;
     calls(&lab)?;
     gateway.expect_refused(&[])?;

@@ -24,7 +24,7 @@ mod programs {
     };
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
-        abi::{Address4, Address6, Direction},
+        abi::{Address4, Address6, Direction, SWEEP_STEPS},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
         frame::{Hook as _, TcFrame, XdpFrame},
         moment::Moment,
@@ -36,9 +36,6 @@ mod programs {
         session::table,
         verdict::{Outcome, Refusal, Verdict},
     };
-
-    /// Sessions of each family, and resting ports, that one call of the sweeper looks at.
-    const SWEEP_STEPS: u32 = 64;
 
     /// LAN ingress, TC.
     #[classifier]

@@ -7,11 +7,10 @@ use aya::{
     Ebpf,
     programs::{SchedClassifier, TestRun, TestRunOptions},
 };
+use thulium_ebpf::abi::SWEEP_STEPS;
 
 /// How often to sweep.
 pub const INTERVAL: Duration = Duration::from_secs(5);
-/// Sessions that one run of the program looks at (`SWEEP_STEPS` of the program).
-const STEPS: u32 = 64;
 /// Every session is looked at about once in this many intervals.
 const ROUND: u32 = 12;
 
@@ -23,7 +22,7 @@ pub fn sweep(ebpf: &Ebpf, capacity: u32) -> anyhow::Result<()> {
     let program: &SchedClassifier = ebpf.program("sweep").context("there is no program `sweep`")?.try_into()?;
     // The kernel wants an Ethernet header.
     let frame = [0; 14];
-    let repeat = (capacity / STEPS / ROUND).max(1);
+    let repeat = (capacity / SWEEP_STEPS / ROUND).max(1);
     program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
     Ok(())
 }

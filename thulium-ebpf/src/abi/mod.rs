@@ -31,6 +31,9 @@ pub use table::{Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink};
 /// A change of size alone is found by [`LAYOUT`].
 pub const SCHEMA: u32 = 2;
 
+/// Sessions of each family, and resting ports, that one run of the program `sweep` looks at.
+pub const SWEEP_STEPS: u32 = 64;
+
 /// A digest of the sizes of all shared types, so that pins of another layout are never taken for ours.
 pub const LAYOUT: u32 = {
     let sizes = [

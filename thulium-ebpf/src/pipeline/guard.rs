@@ -95,8 +95,7 @@ fn is_of_session<A: Network>(packet: &Packet<A>, moment: &Moment) -> bool {
     table::find(&packet.reply_key(), moment).is_some()
 }
 
-/// A packet that the kernel forwards leaves. If its NAT gave it our external address, the reply to it is the kernel's, even
-/// where a mapping has, or later gets, the same port.
+/// A packet that the kernel forwards leaves: where its NAT gave it our external address, the kernel awaits the reply.
 #[inline(never)]
 pub fn expect_reply(frame: &TcFrame, moment: &Moment) {
     if kind(frame) != Kind::Ipv4 {

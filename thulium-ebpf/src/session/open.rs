@@ -67,8 +67,8 @@ enum Inserted {
     Full,
 }
 
-/// Ends a stale session that has the packet's key, and looks at two more, and at two resting ports. False if another CPU has opened the packet's
-/// session meanwhile: it serves this packet, too.
+/// Ends a stale session that has the packet's key, and looks at two more, and at two resting ports. False if another CPU has
+/// opened the packet's session meanwhile: it serves this packet, too.
 #[inline(never)]
 fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     if !end_stale(packet, moment) {

@@ -18,3 +18,8 @@ pub static MARK_GOVERNED: Global<u32> = Global::new(0x2000_0000);
 /// Value in the mask: the kernel's to handle. Its sender is no client, or its refusal was counted and spared.
 #[unsafe(no_mangle)]
 pub static MARK_SETTLED: Global<u32> = Global::new(0x3000_0000);
+
+/// Value in the mask: as `MARK_GOVERNED`, and it leaves by the uplink of slot 0, as a route of its own says; each further slot is a
+/// quarter of this more. 0: there is one uplink, and no such routes.
+#[unsafe(no_mangle)]
+pub static MARK_UPLINK: Global<u32> = Global::new(0);

@@ -11,9 +11,10 @@ use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
-        Address, Address4, Address6, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint, FlowEntry,
-        FlowKey, FlowTable, FragmentKey, GENERATIONS, Interface, MappingKey, PortKey, PortOwner, PortPrefix,
-        RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings, SlotName, SweepItem, UPLINK_SLOTS, Uplink,
+        Address, Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint,
+        FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Name,
+        NameEntry, PortKey, PortOwner, PortPrefix, RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings,
+        SlotName, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
     },
     answer::reset::Reset,
     parse::Packet,
@@ -37,6 +38,10 @@ pub type Fragments<A> = LruHashMap<FragmentKey<A>, Datagram, 4096>;
 pub type ClientPrefixes<A> = LpmTrie<ClientPrefix<A>, u64, 4096>;
 /// Remote address or prefix → the hosts that named it.
 pub type Remotes<A> = LpmTrie<RemotePrefix<A>, RemoteAddress, 65_536>;
+
+/// Addresses that DNS replies have just taught: remote address → the hosts that it was named for, until when. An LRU, since they
+/// are hints: the daemon puts what it learns into [`Remotes`].
+pub type Learned<A> = LruHashMap<A, RemoteAddress, 16_384>;
 
 /// Takes the next item out of a [`Sweep`] into `item`. False if there is none. The map's own method needs room for two of them on
 /// the stack.
@@ -85,6 +90,8 @@ pub trait Tables: Address {
     fn client_prefixes() -> &'static ClientPrefixes<Self>;
     /// Hosts by address.
     fn remotes() -> &'static Remotes<Self>;
+    /// Hosts by address, as DNS replies have just taught.
+    fn learned() -> &'static Learned<Self>;
     /// This CPU's scratch; never null, but the verifier has to see it checked.
     fn scratch() -> *mut Scratch<Self>;
 }
@@ -93,7 +100,7 @@ pub trait Tables: Address {
 macro_rules! tables {
     (
         $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
-        $client_prefixes:literal, $remotes:literal, $scratch:literal
+        $client_prefixes:literal, $remotes:literal, $learned:literal, $scratch:literal
     ) => {
         mod $module {
             use super::*;
@@ -112,6 +119,8 @@ macro_rules! tables {
             static CLIENT_PREFIXES: ClientPrefixes<$address> = LpmTrie::new();
             #[btf_map(name = $remotes)]
             static REMOTES: Remotes<$address> = LpmTrie::new();
+            #[btf_map(name = $learned)]
+            static LEARNED: Learned<$address> = LruHashMap::new();
             #[btf_map(name = $scratch)]
             static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
 
@@ -152,6 +161,11 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
+                fn learned() -> &'static Learned<Self> {
+                    &LEARNED
+                }
+
+                #[inline(always)]
                 fn scratch() -> *mut Scratch<Self> {
                     SCRATCH.get_ptr_mut(0).map_or(core::ptr::null_mut(), |room| room.cast())
                 }
@@ -160,8 +174,32 @@ macro_rules! tables {
     };
 }
 
-tables!(ipv4, Address4, "flows4", "sweep4", "clients4", "hellos4", "fragments4", "prefixes4", "remotes4", "scratch4");
-tables!(ipv6, Address6, "flows6", "sweep6", "clients6", "hellos6", "fragments6", "prefixes6", "remotes6", "scratch6");
+tables!(
+    ipv4,
+    Address4,
+    "flows4",
+    "sweep4",
+    "clients4",
+    "hellos4",
+    "fragments4",
+    "prefixes4",
+    "remotes4",
+    "learned4",
+    "scratch4"
+);
+tables!(
+    ipv6,
+    Address6,
+    "flows6",
+    "sweep6",
+    "clients6",
+    "hellos6",
+    "fragments6",
+    "prefixes6",
+    "remotes6",
+    "learned6",
+    "scratch6"
+);
 
 /// Client endpoint on an uplink → external endpoint. Only IPv4 is translated.
 #[btf_map(name = "mappings4")]
@@ -183,6 +221,22 @@ pub static FOREIGN: LruHashMap<FlowKey<Address4>, u64, 65_536> = LruHashMap::new
 /// Uplinks by slot.
 #[btf_map(name = "uplinks")]
 pub static UPLINKS: Array<Uplink, UPLINK_SLOTS> = Array::new();
+
+/// Which uplink a new client takes.
+#[btf_map(name = "choices")]
+pub static CHOICES: Array<Choices, 1> = Array::new();
+
+/// IPv6 source prefix → slot of the uplink that it belongs to.
+#[btf_map(name = "homes6")]
+pub static HOMES: LpmTrie<RemotePrefix<Address6>, u64, 256> = LpmTrie::new();
+
+/// What each uplink has carried, by slot.
+#[btf_map(name = "uplink_traffic")]
+pub static UPLINK_TRAFFIC: PerCpuArray<UplinkTraffic, UPLINK_SLOTS> = PerCpuArray::new();
+
+/// The policy's names, wildcards among them → what a DNS reply about them teaches.
+#[btf_map(name = "names")]
+pub static NAMES: HashMap<Name, NameEntry, 4096> = HashMap::new();
 
 /// Interfaces of the policy by index.
 #[btf_map(name = "interfaces")]
@@ -212,9 +266,9 @@ pub static ANSWERS: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map(name = "summed")]
 pub static SUMMED: PerCpuArray<[u32; 128], 1> = PerCpuArray::new();
 
-/// Names of flows (first half) and hosts (second half) by slot, so that the datapath explains itself without the daemon.
+/// Names by slot, of flows, then hosts, then uplinks, so that the datapath explains itself without the daemon.
 #[btf_map(name = "slot_names")]
-pub static SLOT_NAMES: Array<SlotName, 128> = Array::new();
+pub static SLOT_NAMES: Array<SlotName, { FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS }> = Array::new();
 
 /// Counters of refused packets.
 #[btf_map(name = "drops")]

@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use thulium_ebpf::abi::{
     Address4, Address6, Client, ClientKey, ClientPrefix, Datagram, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable,
     FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress,
-    RemotePrefix, Role, Settings, Side, SweepItem, Uplink,
+    RemotePrefix, Role, Settings, Side, SweepItem, Uplink, UplinkState,
 };
 
 use thulium_ebpf::tls::Hellos;
@@ -132,7 +132,7 @@ impl Gateway {
     /// Gives the uplink another address, or none.
     pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
         let interface = self.wan;
-        self.array("uplinks").set(0, Uplink { interface, epoch, address, translates: 1 }, 0).unwrap();
+        self.array("uplinks").set(0, uplink(interface, epoch, address), 0).unwrap();
     }
 
     /// The uplink's interface goes away, and none is known in its place.
@@ -140,7 +140,7 @@ impl Gateway {
         let index = self.wan;
         self.hash::<u32, Interface>("interfaces").remove(&index).unwrap();
         let address = Address4::from(UPLINK);
-        self.array("uplinks").set(0, Uplink { interface: 99_999, epoch: 1, address, translates: 1 }, 0).unwrap();
+        self.array("uplinks").set(0, uplink(99_999, 1, address), 0).unwrap();
     }
 
     /// Items in the sweeper's queue; they are gone then.
@@ -313,4 +313,9 @@ fn covering(flows: &[Flow], (protocol, port, length): (u8, u16, u32)) -> u64 {
 pub(crate) fn now() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
     now.tv_sec().unsigned_abs() * SECOND + now.tv_nsec().unsigned_abs()
+}
+
+/// An uplink that is up and translates to `address`.
+fn uplink(interface: u32, epoch: u32, address: Address4) -> Uplink {
+    Uplink { interface, epoch, address, translates: 1, state: UplinkState::Up as u32, ..Uplink::default() }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 26] = [
+const MAPS: [&str; 32] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -41,6 +41,12 @@ const MAPS: [&str; 26] = [
     "port_prefixes",
     "remotes4",
     "remotes6",
+    "learned4",
+    "learned6",
+    "names",
+    "choices",
+    "homes6",
+    "uplink_traffic",
     "slot_names",
     "drops",
 ];

@@ -11,7 +11,7 @@ use aya::{
     maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
 };
 use ipnet::IpNet;
-use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink};
+use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink, UplinkState};
 
 use super::{
     attach::Target,
@@ -35,8 +35,8 @@ impl Tables {
     /// # Errors
     /// If this and earlier policies together name more flows or hosts than there are slots.
     pub fn assign_slots(&mut self, policy: &Policy) -> anyhow::Result<Slots> {
-        let (flows, hosts) = self.names()?;
-        let slots = Slots::assign(&flows, &hosts, policy);
+        let [flows, hosts, uplinks] = self.names()?;
+        let slots = Slots::assign(&flows, &hosts, &uplinks, policy);
         if slots.reused_flows | slots.reused_hosts != 0 {
             return Err(Failure::new(
                 Exit::Policy,
@@ -45,7 +45,7 @@ impl Tables {
             )
             .into());
         }
-        for (slot, name) in slots.flows.iter().chain(&slots.hosts).enumerate() {
+        for (slot, name) in slots.flows.iter().chain(&slots.hosts).chain(&slots.uplinks).enumerate() {
             self.slot_names.set(slot as u32, name, 0)?;
         }
         Ok(slots)
@@ -100,7 +100,14 @@ impl Tables {
             Outside::Address(address) => (address.into(), 1),
         };
         let epoch = old.epoch.wrapping_add(u32::from((old.address, old.translates) != (address, translates)));
-        let new = Uplink { interface: interface.unwrap_or(old.interface), epoch, address, translates };
+        let new = Uplink {
+            interface: interface.unwrap_or(old.interface),
+            epoch,
+            address,
+            translates,
+            state: UplinkState::Up as u32,
+            ..old
+        };
         if new == old {
             return Ok(false);
         }

@@ -19,14 +19,15 @@ use crate::observe::{
 };
 
 impl Tables {
-    /// The names in the slots: first those of flows, then those of hosts.
-    pub(super) fn names(&self) -> anyhow::Result<(Vec<SlotName>, Vec<SlotName>)> {
-        let mut names = Vec::with_capacity(FLOW_SLOTS + HOST_SLOTS);
+    /// The names in the slots: of flows, hosts and uplinks.
+    pub(super) fn names(&self) -> anyhow::Result<[Vec<SlotName>; 3]> {
+        let mut names = Vec::with_capacity(FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS);
         for slot in 0..self.slot_names.len() {
             names.push(self.slot_names.get(&slot, 0)?);
         }
+        let uplinks = names.split_off(FLOW_SLOTS + HOST_SLOTS);
         let hosts = names.split_off(FLOW_SLOTS);
-        Ok((names, hosts))
+        Ok([names, hosts, uplinks])
     }
 }
 
@@ -91,11 +92,11 @@ impl Source for Tables {
     }
 
     fn flow_names(&self) -> anyhow::Result<Slots> {
-        Ok(slot_names(&self.names()?.0))
+        Ok(slot_names(&self.names()?[0]))
     }
 
     fn host_names(&self) -> anyhow::Result<Slots> {
-        Ok(slot_names(&self.names()?.1))
+        Ok(slot_names(&self.names()?[1]))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::{
-    DatapathPolicy, Flow, Host, Mode, MssClamp, PortRange, Protocol, Refuse, Sessions, TcMode, TlsVersion, Unmatched,
-    XdpMode,
+    DatapathPolicy, Flow, Health, Host, Mode, MssClamp, OnUplinkDown, PortRange, Probe, Protocol, Refuse, Sessions,
+    TcMode, TlsVersion, Unmatched, XdpMode,
 };
 
 pub(super) const MODE: Mode = Mode::Enforce;
 pub(super) const UNMATCHED: Unmatched = Unmatched::Drop;
 pub(super) const REFUSE: Refuse = Refuse::Drop;
 pub(super) const MSS_CLAMP: MssClamp = MssClamp::Auto;
+pub(super) const ON_UPLINK_DOWN: OnUplinkDown = OnUplinkDown::Move;
+/// A working day's login (T10).
+pub(super) const RELEASE_AFTER_IDLE: Duration = Duration::from_secs(12 * 3600);
 pub(super) const KEEP_OLD: Duration = Duration::from_secs(24 * 3600);
 pub(super) const SESSIONS: Sessions = Sessions {
     udp_idle: Duration::from_secs(300),
@@ -24,6 +27,11 @@ pub(super) const SESSIONS: Sessions = Sessions {
 pub const MARK: u32 = 0x3000_0000;
 pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: MARK };
 
+/// How an uplink is known to be lost.
+pub(super) const fn health() -> Health {
+    Health { link_down: Duration::from_secs(1), black_hole: Duration::from_secs(10), probe: Probe::Auto }
+}
+
 /// The tenant's server, and the STUN server that its browsers ask (T4).
 pub(super) fn hosts(system: &str) -> Vec<Host> {
     let host = |name: &str, dns: String| Host {
@@ -31,6 +39,7 @@ pub(super) fn hosts(system: &str) -> Vec<Host> {
         names: vec![dns],
         addresses: Vec::new(),
         keep_old: KEEP_OLD,
+        private_answers: false,
     };
     vec![host("thulium", format!("{system}.thulium.com")), host("stun", "stun.l.google.com".to_owned())]
 }

@@ -3,11 +3,11 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 /// A policy that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,14 @@ pub struct Policy {
     pub mode: Mode,
     /// The office's side.
     pub lan: Lan,
-    /// The ways out, in order of preference; exactly one for now.
+    /// The ways out, in order of preference.
     pub uplinks: Vec<UplinkPolicy>,
+    /// What becomes of the clients of an uplink that is lost.
+    pub on_uplink_down: OnUplinkDown,
+    /// How long a client without sessions stays pinned to its uplink.
+    pub release_after_idle: Duration,
+    /// How an uplink is known to be lost.
+    pub health: Health,
     /// Named remote hosts, in the order of the document. Hosts that a flow writes inline are here too, named after the flow.
     pub hosts: Vec<Host>,
     /// What clients may open, in order: the first match names the flow.
@@ -67,6 +73,50 @@ pub struct UplinkPolicy {
     pub interface: String,
     /// How source addresses are translated.
     pub source_nat: SourceNat,
+    /// Its share of new clients among the uplinks that have a weight, 1 to 64. None: it takes new clients only if no uplink before it can.
+    pub weight: Option<u8>,
+    /// The IPv4 router behind it; `None`: what the kernel's routes say.
+    pub next_hop4: Option<Ipv4Addr>,
+    /// The IPv6 router behind it; `None`: as above.
+    pub next_hop6: Option<Ipv6Addr>,
+    /// IPv6 prefixes of clients that belong to it; empty for all uplinks: what the kernel's routes say.
+    pub prefixes: Vec<Ipv6Net>,
+}
+
+/// What becomes of the clients of an uplink that is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUplinkDown {
+    /// They move to another uplink, together.
+    Move,
+    /// They wait for it.
+    Hold,
+}
+
+/// How an uplink is known to be lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// How long its link must be down, 0 s to 60 s.
+    pub link_down: Duration,
+    /// How long it must carry nothing though its link is up, 3 s to 10 min.
+    pub black_hole: Duration,
+    /// How that is found out.
+    pub probe: Probe,
+}
+
+/// What tells whether an uplink carries anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// TCP connections to the first flow of the policy that has a TCP port.
+    Auto,
+    /// TCP connections to this port of a host of the policy.
+    To {
+        /// Name of the host, one of [`Policy::hosts`].
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// Nothing: only the link, the address and the next hop's neighbour entry count.
+    Off,
 }
 
 /// How the IPv4 source addresses of an uplink's sessions are translated. IPv6's never are.
@@ -85,12 +135,15 @@ pub enum SourceNat {
 pub struct Host {
     /// Its name in the policy.
     pub name: String,
-    /// DNS names, lower case, without a trailing dot.
+    /// DNS names, lower case, without a trailing dot. One that begins with `*.` stands for all names with one label in place of the `*`: their
+    /// addresses are learned from the replies to clients.
     pub names: Vec<String>,
     /// Fixed addresses and prefixes.
     pub addresses: Vec<IpNet>,
     /// How long an address that left DNS still admits new sessions.
     pub keep_old: Duration,
+    /// Whether DNS replies to clients may teach it private, link-local and loopback addresses.
+    pub private_answers: bool,
 }
 
 /// What clients may open.

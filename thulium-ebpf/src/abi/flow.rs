@@ -244,10 +244,26 @@ pub struct Client {
     pub refused_ports: u64,
     /// Packets that were refused since then as `client-rate`.
     pub refused_rate: u64,
-    /// Slot of the uplink it is pinned to.
+    /// `CLOCK_MONOTONIC` since which it is pinned to `uplink`, nanoseconds.
+    pub pinned: u64,
+    /// `CLOCK_MONOTONIC` of the end of its last session, nanoseconds; only of meaning while it has none.
+    pub idle: u64,
+    /// Slot of the uplink it is pinned to. An IPv6 client's is the one that its prefix belongs to.
     pub uplink: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Why it was pinned to this uplink: a [`PinCause`] as a number.
+    pub cause: u32,
+}
+
+/// Why a client is pinned to its uplink.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinCause {
+    /// It was pinned to none: its first packet, or the first one after `release_after_idle`, or after an admin's release.
+    First = 0,
+    /// It moved there, since the uplink that it was pinned to was lost.
+    Moved = 1,
+    /// It went back there without a session, since the uplink that it had moved away from is up again.
+    Returned = 2,
 }
 
 const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);

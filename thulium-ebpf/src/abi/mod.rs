@@ -4,6 +4,7 @@
 //! Multi-byte fields are in host byte order unless their type says otherwise: addresses and [`Port`] hold network order.
 
 mod counter;
+mod dns;
 mod flow;
 mod fragment;
 mod net;
@@ -14,9 +15,10 @@ mod table;
 mod user;
 
 pub use counter::{Counter, Direction, DropKey, Family, Verdict};
+pub use dns::{MESSAGE_BYTES, NAME_BYTES, Name, NameEntry, Query, QueryKey, Reply};
 pub use flow::{
-    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, RestingPort, Side, SweepItem,
-    TcpState,
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PinCause, PortKey, PortOwner, RestingPort, Side,
+    SweepItem, TcpState,
 };
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
 pub use net::{Address, Address4, Address6, Port};
@@ -25,11 +27,11 @@ pub use policy::{
     RemoteAddress, RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
-pub use table::{Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink};
+pub use table::{CHOICES, Choices, Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink, UplinkState, UplinkTraffic};
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Sessions of each family, and resting ports, that one run of the program `sweep` looks at.
 pub const SWEEP_STEPS: u32 = 64;
@@ -60,6 +62,11 @@ pub const LAYOUT: u32 = {
         size_of::<SlotName>(),
         size_of::<Interface>(),
         size_of::<Uplink>(),
+        size_of::<UplinkTraffic>(),
+        size_of::<Choices>(),
+        size_of::<NameEntry>(),
+        size_of::<QueryKey<Address4>>(),
+        size_of::<Query>(),
         size_of::<DropKey>(),
         size_of::<Counter>(),
         size_of::<crate::tls::Hellos>(),

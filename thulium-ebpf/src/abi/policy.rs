@@ -102,6 +102,8 @@ pub struct Settings {
     pub per_client: u64,
     /// Mapped ports that a client may hold at once.
     pub ports_per_client: u64,
+    /// How long a client without sessions stays pinned to its uplink, nanoseconds.
+    pub release_after_idle: u64,
     /// Nanoseconds that a new session takes out of a client's token bucket: 1 s / `new_per_client`.
     pub session_cost: u64,
     /// 1: packets that no flow names are left to the kernel; 0: refused.

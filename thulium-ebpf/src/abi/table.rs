@@ -1,6 +1,6 @@
 //! Interfaces and uplinks.
 
-use super::Address4;
+use super::{Address4, Address6, Counter, Port};
 
 /// Uplinks a policy can have.
 pub const UPLINK_SLOTS: usize = 8;
@@ -32,16 +32,66 @@ pub struct Interface {
     pub name: [u8; 16],
 }
 
+/// What an uplink can do for clients at present.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UplinkState {
+    /// Not one of the policy's, or not known yet. Clients that are pinned to it take another.
+    Unused = 0,
+    /// It carries traffic, as far as is known.
+    Up = 1,
+    /// Gone, and its clients move: its epoch was raised, so that the sessions there are absent.
+    Lost = 2,
+    /// Gone, and its clients wait for it (`on_uplink_down: hold`): their sessions and pins stay.
+    Held = 3,
+}
+
 /// An uplink, by slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Uplink {
     /// Interface index; 0: no such uplink.
     pub interface: u32,
-    /// Raised whenever `address` or `translates` changes: what was opened before is absent from that moment.
+    /// Raised whenever `address` or `translates` changes, or the uplink is lost: what was opened before is absent from that moment.
     pub epoch: u32,
     /// The external address of its IPv4 sessions; unspecified: none, nothing can be opened.
     pub address: Address4,
     /// 1: the source of IPv4 packets becomes `address`; 0: it stays (`source_nat: none`), as IPv6's always does.
     pub translates: u32,
+    /// An [`UplinkState`] as a number.
+    pub state: u32,
+    /// The IPv4 router behind it; unspecified: what the kernel's own routes out of this interface say.
+    pub next_hop4: Address4,
+    /// The IPv6 router behind it; unspecified: as above.
+    pub next_hop6: Address6,
+    /// Local port of the daemon's probe that is under way, whose replies come by this uplink; 0: none.
+    pub probe: Port,
+    /// Zero.
+    pub pad: u16,
+}
+
+/// Places in [`Choices`]: what an uplink's weight is a share of.
+pub const CHOICES: usize = 64;
+
+/// Which uplink a client takes that is pinned to none: the place is chosen by a hash of its address, so that a client that
+/// was forgotten takes the same one again.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Slots of uplinks; [`super::NO_SLOT`]: there is none.
+    pub slots: [u8; CHOICES],
+}
+
+/// What an uplink has carried since the maps were made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UplinkTraffic {
+    /// From clients to the world.
+    pub out: Counter,
+    /// From the world to clients.
+    pub back: Counter,
+    /// Sessions that ended because the uplink or its address was lost.
+    pub lost_sessions: u64,
+    /// Clients that were pinned here and moved to another uplink.
+    pub moved_clients: u64,
 }

@@ -74,6 +74,7 @@ mod tests {
         tcp_idle: 7440 * SECOND,
         per_client: 1,
         ports_per_client: 1,
+        release_after_idle: 0,
         session_cost: SECOND / 200,
         pass_unmatched: 0,
         first_port: 0,

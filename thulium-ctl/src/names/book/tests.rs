@@ -17,6 +17,7 @@ fn host(name: &str, names: &[&str], keep_old: u64) -> Host {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         addresses: Vec::new(),
         keep_old: Duration::from_secs(keep_old),
+        private_answers: false,
     }
 }
 

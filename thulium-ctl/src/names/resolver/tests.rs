@@ -124,7 +124,7 @@ fn reply(question: &[u8], behaviour: &Behaviour) -> Option<Vec<u8>> {
 }
 
 fn host(name: &str, dns: &str, keep_old: Duration) -> Host {
-    Host { name: name.to_owned(), names: vec![dns.to_owned()], addresses: Vec::new(), keep_old }
+    Host { name: name.to_owned(), names: vec![dns.to_owned()], addresses: Vec::new(), keep_old, private_answers: false }
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

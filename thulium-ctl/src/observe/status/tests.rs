@@ -139,6 +139,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
         names: dns.iter().map(|dns| (*dns).to_owned()).collect(),
         addresses: Vec::new(),
         keep_old: std::time::Duration::from_secs(60),
+        private_answers: false,
     };
     let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(800);
     let mut book = AddressBook::new(&[host("thulium", &["a.test", "b.test"]), host("stun", &["stun.test"])]);

@@ -131,6 +131,7 @@ fn settings(policy: &Policy, clients: &[IpNet]) -> Settings {
         tcp_idle: nanoseconds(policy.sessions.tcp_idle),
         per_client: u64::from(policy.sessions.per_client),
         ports_per_client: u64::from(policy.sessions.ports_per_client),
+        release_after_idle: nanoseconds(policy.release_after_idle),
         session_cost: 1_000_000_000 / u64::from(policy.sessions.new_per_client.max(1)),
         pass_unmatched: u32::from(policy.unmatched == Unmatched::Pass),
         audit: u32::from(policy.mode == Mode::Audit),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS, SlotName};
+use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS, SlotName, UPLINK_SLOTS};
 
 use crate::policy::Policy;
 
@@ -13,6 +13,8 @@ pub struct Slots {
     pub flows: [SlotName; FLOW_SLOTS],
     /// Names of hosts by slot, for the datapath to keep.
     pub hosts: [SlotName; HOST_SLOTS],
+    /// Names of uplinks by slot, for the datapath to keep.
+    pub uplinks: [SlotName; UPLINK_SLOTS],
     /// Slots, a bit each, that went from a flow of the past to a new one: their counters begin anew.
     pub reused_flows: u64,
     /// The same for hosts: addresses and sessions that carry the bit belong to the old host.
@@ -20,19 +22,32 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Gives every flow and host of `policy` a slot: the one it had in the previous names (none at the first start), else
+    /// Gives every flow, host and uplink of `policy` a slot: the one it had in the previous names (none at the first start), else
     /// one that was never used, else one whose name left the policy.
-    pub fn assign(previous_flows: &[SlotName], previous_hosts: &[SlotName], policy: &Policy) -> Self {
+    pub fn assign(
+        previous_flows: &[SlotName],
+        previous_hosts: &[SlotName],
+        previous_uplinks: &[SlotName],
+        policy: &Policy,
+    ) -> Self {
         let flows = policy.flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>();
         let hosts = policy.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>();
         let (flows, reused_flows) = assign(previous_flows, &flows);
         let (hosts, reused_hosts) = assign(previous_hosts, &hosts);
-        Self { flows, hosts, reused_flows, reused_hosts }
+        let names = policy.uplinks.iter().map(|uplink| uplink.name.as_str()).collect::<Vec<_>>();
+        // Sessions of an uplink that left the policy are absent by its epoch: its slot may be another's at once.
+        let (uplinks, _) = assign(previous_uplinks, &names);
+        Self { flows, hosts, uplinks, reused_flows, reused_hosts }
     }
 
     /// The slot of a flow.
     pub fn flow(&self, name: &str) -> Option<u8> {
         find(&self.flows, name)
+    }
+
+    /// The slot of an uplink.
+    pub fn uplink(&self, name: &str) -> Option<u8> {
+        find(&self.uplinks, name)
     }
 
     /// The slot of a host.

@@ -17,7 +17,7 @@ fn policy(text: &str) -> Policy {
 }
 
 fn slots(policy: &Policy) -> Slots {
-    Slots::assign(&[], &[], policy)
+    Slots::assign(&[], &[], &[], policy)
 }
 
 /// What the kernel's longest-prefix match finds: bits of the key bytes, most significant first.
@@ -139,7 +139,7 @@ fn a_name_keeps_its_slot_when_flows_move_and_leave() {
     second.flows.reverse();
     second.flows.remove(1);
     second.flows.insert(0, Flow { name: "new".to_owned(), ..second.flows[0].clone() });
-    let after = Slots::assign(&before.flows, &before.hosts, &second);
+    let after = Slots::assign(&before.flows, &before.hosts, &before.uplinks, &second);
     for flow in &first.flows {
         assert_eq!(before.flow(&flow.name), after.flow(&flow.name), "{}", flow.name);
     }
@@ -159,7 +159,7 @@ fn a_slot_is_reused_only_when_none_is_left() {
         *slot = SlotName::new(&format!("old{index}"));
     }
     previous[9] = SlotName::new("web");
-    let slots = Slots::assign(&previous, &[], &policy);
+    let slots = Slots::assign(&previous, &[], &[], &policy);
     assert_eq!(slots.flow("web"), Some(9));
     assert_eq!(slots.reused_flows, 0b111);
     assert!(policy.flows.iter().all(|flow| slots.flow(&flow.name).is_some()));
@@ -215,6 +215,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             names: Vec::new(),
             addresses: addresses.into_iter().collect(),
             keep_old: std::time::Duration::ZERO,
+            private_answers: false,
         };
         let flow = |(index, (host, ports)): (usize, (usize, BTreeSet<PortRange>))| Flow {
             name: format!("flow{index}"),
@@ -247,7 +248,7 @@ proptest! {
     ) {
         // Slots in another order than the policy's: others had the first ones.
         let past = [SlotName::new("past"), SlotName::new("flow3"), SlotName::new("host2")];
-        let slots = Slots::assign(&past, &past, &policy);
+        let slots = Slots::assign(&past, &past, &[], &policy);
         let clients = ["192.168.20.0/24", "2001:db8:20::/64"].map(|prefix| prefix.parse().expect("a prefix"));
         let image = compile(&policy, &slots, &clients, 7).expect("an image");
         let remotes = remotes(&policy, &slots);

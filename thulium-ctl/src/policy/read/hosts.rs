@@ -68,7 +68,7 @@ pub(super) fn host(node: &Node, name: String, system: Option<&str>, report: &mut
         None => defaults::KEEP_OLD,
         Some(node) => keep_old(node, report)?,
     };
-    Some(Host { name, names, addresses, keep_old })
+    Some(Host { name, names, addresses, keep_old, private_answers: false })
 }
 
 fn names(node: &Node, system: Option<&str>, report: &mut Report) -> Vec<String> {

@@ -55,7 +55,15 @@ impl Reader<'_> {
         let source_nat = section.get("source_nat").map(|node| self.source_nat(node));
         let interface = interface?;
         let name = name.unwrap_or_else(|| Some(interface.clone()))?;
-        Some(UplinkPolicy { name, interface, source_nat: source_nat.unwrap_or(Some(SourceNat::Masquerade))? })
+        Some(UplinkPolicy {
+            name,
+            interface,
+            source_nat: source_nat.unwrap_or(Some(SourceNat::Masquerade))?,
+            weight: None,
+            next_hop4: None,
+            next_hop6: None,
+            prefixes: Vec::new(),
+        })
     }
 
     fn interface(&mut self, node: &Node) -> Option<String> {

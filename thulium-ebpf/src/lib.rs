@@ -13,6 +13,7 @@
 //! * [`mss`]: a TCP segment size that the path can carry.
 //! * [`answer`]: what becomes of a refused packet whose sender is told.
 //! * `route`: where to (BPF only).
+//! * `uplinks`: which uplink is which, and what it can do at present (BPF only).
 //! * [`verdict`]: what the pipeline decided; `count` is its one way into the counters.
 //! * `moment`: the time and the generation that a packet sees (BPF only).
 //! * `pipeline`: these steps in order, one function a hook (BPF only); `maps`: all state (BPF only).
@@ -48,3 +49,5 @@ pub mod moment;
 pub mod pipeline;
 #[cfg(target_arch = "bpf")]
 pub mod route;
+#[cfg(target_arch = "bpf")]
+pub mod uplinks;

@@ -25,8 +25,9 @@ mod programs {
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
         abi::{Address4, Address6, Direction, SWEEP_STEPS},
-        constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
+        constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         frame::{Hook as _, TcFrame, XdpFrame},
+        maps::REFUSAL,
         moment::Moment,
         pipeline::{
             count::{self, Fate},
@@ -48,7 +49,10 @@ mod programs {
             Ok(Verdict::PASS_GOVERNED) => MARK_GOVERNED.load(),
             // What is refused here and spared must not be counted again by the guard.
             Ok(Verdict::PASS_FOREIGN) | Err(_) => MARK_SETTLED.load(),
-            Ok(_) => MARK_TRANSLATED.load(),
+            Ok(verdict) => match verdict.passed_to() {
+                Some(slot) => uplink_mark(slot).unwrap_or(MARK_GOVERNED.load()),
+                None => MARK_TRANSLATED.load(),
+            },
         };
         frame.set_mark(frame.mark() & !MARK_MASK.load() | told);
         conclude(&mut frame, Direction::Out, outcome, &moment)
@@ -60,6 +64,11 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = uplink::receive(&mut frame, &moment);
+        if let Ok(verdict) = outcome
+            && let Some(mark) = verdict.passed_to().and_then(uplink_mark)
+        {
+            frame.set_mark(frame.mark() & !MARK_MASK.load() | mark);
+        }
         conclude(&mut frame, Direction::In, outcome, &moment)
     }
 
@@ -69,7 +78,9 @@ mod programs {
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = guard::leave(&mut frame, &moment);
-        if outcome == Ok(Verdict::ONWARD) {
+        if let Ok(verdict) = outcome
+            && (verdict == Verdict::ONWARD || verdict.uplink().is_some())
+        {
             // While one hook takes over from another, two guards stand here for a moment.
             frame.set_mark(frame.mark() & !MARK_MASK.load() | MARK_TRANSLATED.load());
         }
@@ -131,10 +142,22 @@ mod programs {
         0
     }
 
+    /// The mark by which the kernel's routes know a packet of the uplink of this slot; none where there is one uplink.
+    #[inline(always)]
+    fn uplink_mark(slot: u8) -> Option<u32> {
+        let first = MARK_UPLINK.load();
+        let step = first / 4;
+        if first == 0 { None } else { Some(first + step * u32::from(slot)) }
+    }
+
     #[inline(always)]
     fn conclude(frame: &mut TcFrame, direction: Direction, outcome: Outcome, moment: &Moment) -> i32 {
         match outcome {
-            Ok(verdict) => verdict.interface().map_or(TCX_NEXT, |interface| frame.redirect(interface)),
+            Ok(verdict) => match (verdict.uplink(), verdict.interface()) {
+                (Some(slot), _) => frame.leave_by(slot),
+                (None, Some(interface)) => frame.redirect(interface),
+                (None, None) => TCX_NEXT,
+            },
             Err(refusal) => refuse(frame, direction, refusal, moment),
         }
     }
@@ -144,6 +167,12 @@ mod programs {
     fn refuse(frame: &mut TcFrame, direction: Direction, refusal: Refusal, moment: &Moment) -> i32 {
         // Opaque: else LLVM hands its fields over one by one, which the program has to keep on its stack beside it.
         let moment = black_box(moment);
+        let Some(place) = REFUSAL.get_ptr_mut(0) else { return TCX_DROP };
+        // SAFETY: this CPU's alone until the program ends, a word.
+        let refusal = unsafe {
+            place.write_volatile(refusal);
+            place.read_volatile()
+        };
         log_refusal(frame, &refusal);
         if count::refuse(frame, direction, &refusal, moment) == Fate::Spared {
             return TCX_NEXT;

@@ -19,6 +19,7 @@ use crate::{
     answer::reset::Reset,
     parse::Packet,
     tls::{Hellos, Walk},
+    verdict::Refusal,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -261,6 +262,10 @@ pub static PORT_PREFIXES: LpmTrie<PortPrefix, u64, 16_384> = LpmTrie::new();
 /// `CLOCK_MONOTONIC` up to which a CPU's bucket of answers has been spent, nanoseconds (see [`crate::answer::limit`]).
 #[btf_map(name = "answers")]
 pub static ANSWERS: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Where a refusal goes through on its way to the counters: what follows is the same for the verifier then, whatever the reason is.
+#[btf_map(name = "refusal")]
+pub static REFUSAL: PerCpuArray<Refusal, 1> = PerCpuArray::new();
 
 /// Where a message is put whose checksum is verified.
 #[btf_map(name = "summed")]

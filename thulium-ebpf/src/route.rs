@@ -14,8 +14,10 @@ use crate::{
     maps::INTERFACES,
 };
 
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+/// IPv4, as the kernel's socket interface numbers it.
+pub const AF_INET: u8 = 2;
+/// IPv6.
+pub const AF_INET6: u8 = 10;
 
 /// The kernel's answer to "which way?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

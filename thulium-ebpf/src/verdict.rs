@@ -18,6 +18,34 @@ impl Verdict {
     /// Translated: on, the way the kernel was taking it.
     pub const ONWARD: Self = Self(3 << 32);
 
+    /// Up to the kernel, with the mark of the uplink of this slot: a governed client's packet that has to leave by it, or one that
+    /// came in by it, which strict reverse path filtering lets in by this mark only.
+    #[inline(always)]
+    pub const fn pass_to(slot: u8) -> Self {
+        Self(Self::TO_UPLINK | slot as u64)
+    }
+
+    /// The slot of the uplink whose mark it gets.
+    #[inline(always)]
+    pub const fn passed_to(self) -> Option<u8> {
+        if self.0 & !0xff == Self::TO_UPLINK { Some(self.0 as u8) } else { None }
+    }
+
+    /// Translated: out of the uplink of this slot.
+    #[inline(always)]
+    pub const fn leave_by(slot: u8) -> Self {
+        Self(Self::BY_UPLINK | slot as u64)
+    }
+
+    /// The slot of the uplink that it leaves by, if it is sent there.
+    #[inline(always)]
+    pub const fn uplink(self) -> Option<u8> {
+        if self.0 & !0xff == Self::BY_UPLINK { Some(self.0 as u8) } else { None }
+    }
+
+    const TO_UPLINK: u64 = 4 << 32;
+    const BY_UPLINK: u64 = 5 << 32;
+
     /// Translated: out of the interface with this index, which is not 0.
     #[inline(always)]
     pub const fn redirect(interface: u32) -> Self {
@@ -67,10 +95,16 @@ impl Refusal {
         Reason::BREAKS_FLOOR >> self.reason() & 1 == 1
     }
 
+    /// True if its client is told that its connection is over, whether or not the policy rejects: it would wait for minutes.
+    #[inline(always)]
+    pub const fn is_reset(self) -> bool {
+        self.reason() == Reason::UplinkLost as u8
+    }
+
     /// True if its client is told, and how depends on whether the policy says so (`refuse: reject`).
     #[inline(always)]
     pub const fn is_told(self, reject: bool) -> bool {
-        let told = if reject { Reason::REJECTED } else { Reason::OUT_OF_RESOURCES };
+        let told = if reject { Reason::REJECTED } else { Reason::ALWAYS_TOLD };
         told >> self.reason() & 1 == 1
     }
 }
@@ -96,8 +130,11 @@ mod tests {
         assert_eq!(Refusal::from(Reason::NoFlow).flow(), NO_SLOT);
         assert!(Refusal::from(Reason::NoFlow).is_unmatched() && !refusal.is_unmatched());
         assert_eq!(Verdict::redirect(7).interface(), Some(7));
+        let (to, by) = (Verdict::pass_to(7), Verdict::leave_by(0));
+        assert_eq!((to.passed_to(), to.uplink(), to.interface()), (Some(7), None, None));
+        assert_eq!((by.passed_to(), by.uplink(), by.interface()), (None, Some(0), None));
         for verdict in [Verdict::PASS, Verdict::PASS_GOVERNED, Verdict::PASS_FOREIGN, Verdict::ONWARD] {
-            assert_eq!(verdict.interface(), None);
+            assert_eq!((verdict.interface(), verdict.passed_to(), verdict.uplink()), (None, None, None));
         }
     }
 }

@@ -84,7 +84,7 @@ fn a_datagram_that_no_flow_names_is_answered_with_an_error() {
 fn a_connection_that_no_flow_names_is_answered_with_a_reset() {
     let mut gateway = rejecting();
     let connect = Ipv4::new(CLIENT, STRANGER).tcp(50000, 443, SYN);
-    let answer = answers(&mut gateway, Hook::Guard, &connect, Refused::new(Reason::NoFlow));
+    let answer = answers(&mut gateway, Hook::Guard, &connect, Refused::of_flow(Reason::AddressUnknown, WEB));
     is_reset(&answer, STRANGER, 0, 1001);
     // A connection that the gateway knows nothing of, any more.
     let late = Ipv4::new(CLIENT, SERVER).tcp_data(50000, 443, ACK, b"still there?");

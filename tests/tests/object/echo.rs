@@ -97,15 +97,19 @@ fn a_mapping_lives_for_a_minute() {
 fn nothing_but_a_clients_echo_request_opens_anything() {
     let mut gateway = with_ping();
     let rows = [
-        ("a reply", echo(&Ipv4::new(CLIENT, SERVER), 0, 0)),
-        ("a timestamp request", echo(&Ipv4::new(CLIENT, SERVER), 13, 0)),
-        ("a redirect", echo(&Ipv4::new(CLIENT, SERVER), 5, 0)),
-        ("a ping to another host", echo(&Ipv4::new(CLIENT, STRANGER), 8, 4660)),
+        ("a reply", echo(&Ipv4::new(CLIENT, SERVER), 0, 0), Refused::new(Reason::NoFlow)),
+        ("a timestamp request", echo(&Ipv4::new(CLIENT, SERVER), 13, 0), Refused::new(Reason::NoFlow)),
+        ("a redirect", echo(&Ipv4::new(CLIENT, SERVER), 5, 0), Refused::new(Reason::NoFlow)),
+        (
+            "a ping to another host",
+            echo(&Ipv4::new(CLIENT, STRANGER), 8, 4660),
+            Refused::of_flow(Reason::AddressUnknown, PING),
+        ),
     ];
-    for (name, packet) in rows {
+    for (name, packet, refused) in rows {
         eprintln!("{name}");
         gateway.passes(Hook::Lan, &packet, GOVERNED);
-        gateway.refuses(Hook::Guard, &packet, Refused::new(Reason::NoFlow));
+        gateway.refuses(Hook::Guard, &packet, refused);
     }
     assert_eq!(gateway.sizes(), [0; 4]);
 }

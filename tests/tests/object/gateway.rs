@@ -13,7 +13,11 @@ use aya::{
 
 use thulium_ebpf::abi::Reason;
 
-use crate::{network, refused::Refused, traffic::frame};
+use crate::{
+    network::{self, Interfaces},
+    refused::Refused,
+    traffic::frame,
+};
 
 /// The mark with which an admitted packet leaves the LAN's hook.
 pub(crate) const TRANSLATED: u32 = 0x1000_0000;
@@ -42,6 +46,25 @@ pub(crate) enum Hook {
     GuardOwn,
     /// TC, leaving by the uplink by which it came.
     GuardBack,
+    /// TC, from the world by the second uplink.
+    SecondUplink,
+    /// TC, leaving by the second uplink: the kernel forwarded it from the LAN.
+    SecondGuard,
+    /// TC, leaving by the second uplink: the gateway itself sent it.
+    SecondGuardOwn,
+}
+
+impl Hook {
+    /// Direction and interface that its refusals are counted under.
+    pub(crate) const fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Lan | Self::LanXdp => ("out", "lan0"),
+            Self::Uplink | Self::UplinkXdp => ("in", "wan0"),
+            Self::Guard | Self::GuardOwn | Self::GuardBack => ("out", "wan0"),
+            Self::SecondUplink => ("in", "wan1"),
+            Self::SecondGuard | Self::SecondGuardOwn => ("out", "wan1"),
+        }
+    }
 }
 
 /// What a hook tells the kernel to do with a packet.
@@ -79,6 +102,7 @@ pub(crate) struct Gateway {
     ebpf: RwLock<Ebpf>,
     pub(crate) lan: u32,
     pub(crate) wan: u32,
+    pub(crate) wan1: u32,
 }
 
 impl Gateway {
@@ -87,8 +111,17 @@ impl Gateway {
         Self::with_flow_entries(2 * CAPACITY)
     }
 
+    /// One with marks for several uplinks; the second one is not there yet (see [`Gateway::add_uplink`]).
+    pub(crate) fn of_several_uplinks() -> Self {
+        Self::load(2 * CAPACITY, &[("MARK_MASK", 0xf000_0000), ("MARK_UPLINK", 0x4000_0000)])
+    }
+
     /// One whose session table has room for so many directions.
     pub(crate) fn with_flow_entries(flow_entries: u32) -> Self {
+        Self::load(flow_entries, &[])
+    }
+
+    fn load(flow_entries: u32, marks: &[(&str, u32)]) -> Self {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
@@ -107,11 +140,15 @@ impl Gateway {
         ] {
             loader.map_max_entries(map, 4 * CAPACITY);
         }
+        for (constant, mark) in marks {
+            loader.override_global(constant, mark, true);
+        }
         let path = object();
         let ebpf = loader.load_file(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo xtask build` makes the object", path.display());
         });
-        let mut gateway = Self { ebpf: RwLock::new(ebpf), lan: interfaces.lan, wan: interfaces.wan };
+        let Interfaces { lan, wan, wan1 } = interfaces;
+        let mut gateway = Self { ebpf: RwLock::new(ebpf), lan, wan, wan1 };
         gateway.fill();
         gateway
     }
@@ -173,6 +210,9 @@ impl Gateway {
             Hook::Guard => ("uplink_egress", self.wan, self.lan),
             Hook::GuardOwn => ("uplink_egress", self.wan, 0),
             Hook::GuardBack => ("uplink_egress", self.wan, self.wan),
+            Hook::SecondUplink => ("uplink_ingress", self.wan1, self.wan1),
+            Hook::SecondGuard => ("uplink_egress", self.wan1, self.lan),
+            Hook::SecondGuardOwn => ("uplink_egress", self.wan1, 0),
             Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };

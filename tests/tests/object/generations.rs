@@ -82,7 +82,7 @@ fn a_session_does_not_depend_on_the_name_that_opened_it() {
     gateway.admits(Hook::Lan, &web_out(ACK));
     assert_eq!(gateway.flows_of(Side::Lan)[0].1.flow, WEB);
     // A new one would not be opened.
-    gateway.refuses(Hook::Guard, &sip_out(), Refused::new(Reason::NoFlow));
+    gateway.refuses(Hook::Guard, &sip_out(), Refused::of_flow(Reason::AddressUnknown, SIP));
 }
 
 #[test]

@@ -15,7 +15,11 @@ fn a_clients_packet_that_the_kernel_forwarded_is_refused_with_its_reason() {
     let ip = Ipv4::new(CLIENT, SERVER);
     let rows: [(&str, Vec<u8>, Refused); 9] = [
         ("a port of no flow", ip.udp(PHONE_PORT, 53, b""), Refused::new(Reason::NoFlow)),
-        ("a host of no flow", Ipv4::new(CLIENT, STRANGER).tcp(50000, 443, SYN), Refused::new(Reason::NoFlow)),
+        (
+            "a host of no flow",
+            Ipv4::new(CLIENT, STRANGER).tcp(50000, 443, SYN),
+            Refused::of_flow(Reason::AddressUnknown, WEB),
+        ),
         ("ICMP", ip.raw(1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]), Refused::new(Reason::NoFlow)),
         (
             "IP options",

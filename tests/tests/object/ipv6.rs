@@ -74,8 +74,11 @@ fn what_no_session_awaits_is_unsolicited() {
 fn what_is_not_the_policys_goes_up_to_the_guard_and_no_further() {
     let mut gateway = gateway();
     let ip = Ipv6::new(CLIENT6, STRANGER6);
+    let to_nobody = ip.udp(PHONE_PORT, SIP_PORT, b"");
+    gateway.passes(Hook::Lan, &to_nobody, GOVERNED);
+    gateway.refuses(Hook::Guard, &to_nobody, Refused::of_flow(Reason::AddressUnknown, SIP));
     for (packet, reason) in [
-        (ip.udp(PHONE_PORT, SIP_PORT, b""), Reason::NoFlow),
+        (ip.udp(PHONE_PORT, 53, b""), Reason::NoFlow),
         (out().udp(PHONE_PORT, 53, b""), Reason::NoFlow),
         (out().raw(47, &[0; 8]), Reason::UnknownProtocol),
         (out().extension(43, &[0; 7]).udp(PHONE_PORT, SIP_PORT, b""), Reason::IpOptions),

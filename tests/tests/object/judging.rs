@@ -58,7 +58,7 @@ fn an_address_that_has_run_out_admits_no_new_session_and_keeps_the_old() {
     gateway.admits(Hook::Lan, &sip_out());
     let another = Ipv4::new(CLIENT_2, SERVER).udp(PHONE_PORT, SIP_PORT, b"");
     gateway.passes(Hook::Lan, &another, GOVERNED);
-    gateway.refuses(Hook::Guard, &another, Refused::new(Reason::NoFlow));
+    gateway.refuses(Hook::Guard, &another, Refused::of_flow(Reason::AddressExpired, SIP));
 }
 
 #[test]

@@ -33,3 +33,4 @@ mod tls;
 mod traffic;
 mod translation;
 mod uplink;
+mod uplinks;

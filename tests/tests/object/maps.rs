@@ -53,7 +53,7 @@ impl Gateway {
         self.object().map_mut(name).unwrap().try_into().unwrap()
     }
 
-    fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+    pub(crate) fn array<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
         self.object().map_mut(name).unwrap().try_into().unwrap()
     }
 
@@ -70,6 +70,7 @@ impl Gateway {
                 .unwrap();
         }
         self.set_uplink(UPLINK.into(), 1);
+        self.set_home(Address6::default(), 0, 0);
         self.set_remote(SERVER.into(), 1 << SERVER_HOST, u64::MAX);
         self.set_remote(STUN_SERVER.into(), 1 << STUN_HOST, u64::MAX);
         self.publish(1, &FLOWS);
@@ -93,6 +94,7 @@ impl Gateway {
             tcp_idle: TCP_IDLE * SECOND,
             per_client: 1000,
             ports_per_client: 1000,
+            release_after_idle: 12 * 3600 * SECOND,
             session_cost: SECOND / 200,
             first_port: 40000,
             last_port: 65535,
@@ -133,6 +135,12 @@ impl Gateway {
     pub(crate) fn set_uplink(&mut self, address: Address4, epoch: u32) {
         let interface = self.wan;
         self.array("uplinks").set(0, uplink(interface, epoch, address), 0).unwrap();
+    }
+
+    /// The IPv6 prefix of this length belongs to the uplink of `slot`.
+    pub(crate) fn set_home(&mut self, prefix: Address6, length: u32, slot: u64) {
+        let key = Key::new(32 + length, RemotePrefix::new(prefix));
+        self.trie("homes6").insert(&key, slot, 0).unwrap();
     }
 
     /// The uplink's interface goes away, and none is known in its place.

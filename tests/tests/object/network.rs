@@ -25,7 +25,11 @@ link set lan up
 link set wan0 address 02:00:00:00:00:01 up
 link set wan up
 address add 192.168.20.1/24 dev lan0
+link add wan1 type veth peer name wan-1
+link set wan1 address 02:00:00:00:00:01 up
+link set wan-1 up
 address add 198.51.100.1/24 dev wan0
+address add 198.51.101.1/24 dev wan1
 address add 2001:db8:20::1/64 dev lan0 nodad
 address add 2001:db8:51::1/64 dev wan0 nodad
 route add default via 198.51.100.254
@@ -37,6 +41,8 @@ route add default via 2001:db8:51::254
 pub(crate) struct Interfaces {
     pub(crate) lan: u32,
     pub(crate) wan: u32,
+    /// The second uplink, of use in [`crate::uplinks`].
+    pub(crate) wan1: u32,
 }
 
 /// Lets the gateway know the hardware address of a host on the LAN.
@@ -54,5 +60,6 @@ pub(crate) fn enter() -> Interfaces {
     // The kernel shows each thread the settings of its own namespace.
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
     fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
-    Interfaces { lan: if_nametoindex("lan0").unwrap(), wan: if_nametoindex("wan0").unwrap() }
+    let index = |name| if_nametoindex(name).unwrap();
+    Interfaces { lan: index("lan0"), wan: index("wan0"), wan1: index("wan1") }
 }

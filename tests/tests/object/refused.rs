@@ -42,11 +42,7 @@ impl Refused {
 
     /// The row that `packet` leaves in the counters when a hook refuses it.
     pub(crate) fn counted(self, hook: Hook, packet: &[u8]) -> Row {
-        let (direction, interface) = match hook {
-            Hook::Lan | Hook::LanXdp => ("out", "lan0"),
-            Hook::Uplink | Hook::UplinkXdp => ("in", "wan0"),
-            Hook::Guard | Hook::GuardOwn | Hook::GuardBack => ("out", "wan0"),
-        };
+        let (direction, interface) = hook.place();
         let family = if packet[0] >> 4 == 6 { "ipv6" } else { "ipv4" };
         Row { refused: self, direction, interface, family, packets: 1, bytes: packet.len() as u64 }
     }
@@ -55,7 +51,7 @@ impl Refused {
 impl Gateway {
     /// Everything counted since the last call.
     pub(crate) fn take_refused(&mut self) -> Vec<Row> {
-        let (lan, wan) = (self.lan, self.wan);
+        let (lan, wan, wan1) = (self.lan, self.wan, self.wan1);
         let mut drops: PerCpuHashMap<_, DropKey, Counter> = self.object().map_mut("drops").unwrap().try_into().unwrap();
         let counted: Vec<_> = drops.iter().map(Result::unwrap).collect();
         let row = |key: DropKey, packets, bytes| Row {
@@ -68,6 +64,7 @@ impl Gateway {
             interface: match key.interface {
                 index if index == lan => "lan0",
                 index if index == wan => "wan0",
+                index if index == wan1 => "wan1",
                 _ => "another",
             },
             family: if key.family == Family::Ipv6 as u8 { "ipv6" } else { "ipv4" },

@@ -120,14 +120,15 @@ fn ports_count_until_they_have_rested() {
 }
 
 #[test]
-fn a_client_without_sessions_and_ports_is_forgotten() {
+fn a_client_without_sessions_has_its_whole_share_again_and_stays_pinned() {
     let mut gateway = with_phone();
     gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
     gateway.sweep();
-    assert!(gateway.client(CLIENT.into()).is_some());
+    assert_eq!(gateway.client(CLIENT.into()).map(|client| (client.sessions, client.ports)), Some((0, 1)));
     gateway.age_resting(REST + 1);
     gateway.sweep();
-    assert_eq!((gateway.clients().len(), gateway.owners().len()), (0, 0));
+    assert_eq!(gateway.owners().len(), 0);
+    assert_eq!(gateway.client(CLIENT.into()).map(|client| (client.sessions, client.ports)), Some((0, 0)));
 }
 
 #[test]

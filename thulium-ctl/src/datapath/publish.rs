@@ -11,7 +11,7 @@ use aya::{
     maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
 };
 use ipnet::IpNet;
-use thulium_ebpf::abi::{Address4, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink, UplinkState};
+use thulium_ebpf::abi::{Address4, Address6, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink, UplinkState};
 
 use super::{
     attach::Target,
@@ -93,6 +93,8 @@ impl Tables {
     /// # Errors
     /// If the kernel refuses.
     pub fn publish_uplink(&mut self, slot: u32, interface: Option<u32>, outside: Outside) -> anyhow::Result<bool> {
+        let everybody = Key::new(u32::BITS, RemotePrefix::new(Address6::default()));
+        self.homes6.insert(&everybody, u64::from(slot), 0)?;
         let old = self.uplinks.get(&slot, 0)?;
         let (address, translates) = match outside {
             Outside::Untranslated => (Address4::default(), 0),

@@ -43,6 +43,14 @@ impl Address4 {
     pub const fn be32(self) -> u32 {
         self.0
     }
+
+    /// A place below `places`, a power of two, for this address: neighbouring addresses get places far apart (Fibonacci hashing: Knuth,
+    /// The Art of Computer Programming 3, §6.4).
+    pub const fn spread(self, places: usize) -> usize {
+        const GOLDEN: u32 = 0x9e37_79b1; // 2^32 divided by the golden ratio, and odd
+        let scattered = u32::from_be(self.0).wrapping_mul(GOLDEN);
+        ((scattered as u64 * places as u64) >> 32) as usize
+    }
 }
 
 impl Address for Address4 {
@@ -201,6 +209,17 @@ mod tests {
         assert!(!is_link_scoped("fec0::1") && !is_link_scoped("2001:db8::1") && !is_link_scoped("fd00::1"));
         assert!(Address4::new([224, 0, 0, 251]).is_link_scoped() && Address4::new([255; 4]).is_link_scoped());
         assert!(!Address4::new([192, 168, 20, 255]).is_link_scoped());
+    }
+
+    #[test]
+    fn neighbours_are_spread_over_all_places() {
+        for (places, expected) in [(64, 0..=2), (16, 3..=5)] {
+            let mut taken = [0; 64];
+            for host in 0..64 {
+                taken[Address4::new([192, 168, 20, host]).spread(places)] += 1;
+            }
+            assert!(taken[..places].iter().all(|clients| expected.contains(clients)), "{taken:?}");
+        }
     }
 
     #[test]

@@ -136,9 +136,12 @@ impl Reason {
         Self::ClientPorts,
     ]);
 
+    /// The reasons for which a client is told whether or not the policy rejects, a bit each by number.
+    pub const ALWAYS_TOLD: u64 = Self::OUT_OF_RESOURCES | Self::bits(&[Self::UplinkLost]);
+
     /// The reasons for which `refuse: reject` tells a client that its packet was refused, a bit each by number. Who forges, or sends
     /// what contradicts itself, is told nothing.
-    pub const REJECTED: u64 = Self::OUT_OF_RESOURCES
+    pub const REJECTED: u64 = Self::ALWAYS_TOLD
         | Self::bits(&[
             Self::NoFlow,
             Self::AddressUnknown,

@@ -5,7 +5,10 @@ use core::hint::black_box;
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS},
+    bindings::{
+        BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, bpf_check_mtu_flags::BPF_MTU_CHK_SEGS,
+        bpf_redir_neigh, tcx_action_base::TCX_DROP,
+    },
     cty::c_void,
     helpers::generated::{
         bpf_check_mtu, bpf_csum_diff, bpf_redirect_neigh, bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_load_bytes,
@@ -16,9 +19,11 @@ use aya_ebpf::{
 
 use super::{ETHERNET, Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
 use crate::{
-    abi::Address4,
+    abi::{Address as _, Address4},
     checksum::fold,
-    maps::{INTERFACES, SUMMED},
+    maps::{INTERFACES, SUMMED, UPLINKS},
+    parse::{Kind, kind},
+    route::{AF_INET, AF_INET6},
 };
 
 /// Bytes that must be in the linear area: Ethernet, IP headers with what may follow them, a TCP header; or an ICMP error with
@@ -92,6 +97,28 @@ impl TcFrame {
         self.make_plain_ethernet();
         // SAFETY: no parameters are handed over.
         unsafe { bpf_redirect_neigh(interface, core::ptr::null_mut(), 0, 0) as i32 }
+    }
+
+    /// Sends it out of the uplink of this slot, to that uplink's own next hop if it has one of this family. Returns the TC action.
+    #[inline(never)]
+    pub fn leave_by(&self, slot: u8) -> i32 {
+        let Some(uplink) = UPLINKS.get(u32::from(slot)) else { return TCX_DROP };
+        // SAFETY: a structure of integers.
+        let mut hop: bpf_redir_neigh = unsafe { core::mem::zeroed() };
+        match kind(self) {
+            Kind::Ipv4 if !uplink.next_hop4.is_unspecified() => {
+                hop.nh_family = u32::from(AF_INET);
+                hop.__bindgen_anon_1.ipv4_nh = uplink.next_hop4.be32();
+            }
+            Kind::Ipv6 if !uplink.next_hop6.is_unspecified() => {
+                hop.nh_family = u32::from(AF_INET6);
+                hop.__bindgen_anon_1.ipv6_nh = uplink.next_hop6.words();
+            }
+            _ => return self.redirect(uplink.interface),
+        }
+        self.make_plain_ethernet();
+        // SAFETY: `hop` lives through the call.
+        unsafe { bpf_redirect_neigh(uplink.interface, &raw mut hop, size_of::<bpf_redir_neigh>() as i32, 0) as i32 }
     }
 
     /// `bpf_redirect_neigh` takes an Ethernet header off (kernel: `__bpf_redirect_neigh`): one is put on where there is none.

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 
 use super::{first, flows_to};
 use crate::{
-    abi::{ClientPrefix, GENERATIONS, Port, PortPrefix, Reason, RemotePrefix},
+    abi::{ClientPrefix, GENERATIONS, NO_SLOT, Port, PortPrefix, Reason, RemoteAddress, RemotePrefix},
     maps::{FLOW_TABLES, PORT_PREFIXES, Tables},
     moment::Moment,
     parse::Packet,
@@ -27,8 +27,21 @@ pub fn admit<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Result<Admission
     let flows = client_flows(moment, &packet.source);
     match choose(moment, flows, hosts, packet.protocol, packet.destination_port) {
         Some(flow) => Ok(Admission { hosts, flow }),
-        None => Err(Reason::NoFlow.into()),
+        None => Err(unmatched(moment, packet)),
     }
+}
+
+/// Why no flow names a packet: an admin tells trouble with names by it. Address and port can be those of two different flows; then it
+/// is nobody's.
+#[inline(never)]
+fn unmatched<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Refusal {
+    let flows = client_flows(moment, &packet.source) & port_flows(moment, packet.protocol, packet.destination_port);
+    if flows == 0 || hosts_of(moment, &packet.destination) != 0 {
+        return Reason::NoFlow.into();
+    }
+    let flow = FLOW_TABLES.get(moment.generation % GENERATIONS).and_then(|table| first(flows, table));
+    let reason = if was_named(&packet.destination) { Reason::AddressExpired } else { Reason::AddressUnknown };
+    Refusal::of_flow(reason, flow.unwrap_or(NO_SLOT))
 }
 
 /// The flow that a packet would belong to if a client had sent it: for packets whose source says no more who sent them.
@@ -73,10 +86,29 @@ fn port_flows(moment: &Moment, protocol: u8, port: Port) -> u64 {
     PORT_PREFIXES.get(&key).copied().unwrap_or(0)
 }
 
+/// The hosts that name an address at present.
 #[inline(always)]
 fn hosts_of<A: Tables>(moment: &Moment, address: &A) -> u64 {
-    match A::remotes().get(&Key::new(32 + A::BITS, RemotePrefix::new(*address))) {
+    named(A::remotes().get(&Key::new(32 + A::BITS, RemotePrefix::new(*address))), moment)
+        | named(learned(address), moment)
+}
+
+#[inline(always)]
+fn learned<A: Tables>(address: &A) -> Option<&'static RemoteAddress> {
+    // SAFETY: values of a hash map stay readable until the program ends; this one is two words.
+    A::learned().get_ptr(address).map(|remote| unsafe { &*remote })
+}
+
+#[inline(always)]
+fn named(remote: Option<&RemoteAddress>, moment: &Moment) -> u64 {
+    match remote {
         Some(remote) if remote.until > moment.now => remote.hosts,
         _ => 0,
     }
+}
+
+/// True if a host named it once; it does not any more.
+#[inline(always)]
+fn was_named<A: Tables>(address: &A) -> bool {
+    A::remotes().get(&Key::new(32 + A::BITS, RemotePrefix::new(*address))).is_some() || learned(address).is_some()
 }

@@ -2,17 +2,19 @@
 //! neither refreshes nor ends anything. One that belongs to none is the gateway's own affair, unless it is about a client.
 
 use super::{
-    Network, rejudge,
+    Network,
+    guard::onward,
+    rejudge,
     uplink::{is_for_client, is_for_ungoverned_ipv6},
 };
 use crate::{
     abi::{Address4, Endpoint, Family, Port, Reason, Side},
     frame::{Edit, Forward, Hook, TcFrame},
-    maps::UPLINKS,
     moment::Moment,
     parse::{Fragment, Packet, protocol, read_quote},
     session::table::{self, Entry},
     translate::Part,
+    uplinks,
     verdict::{Outcome, Verdict},
 };
 
@@ -43,14 +45,14 @@ fn try_deliver<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment
     vet(frame, packet, quote)?;
     rejudge(frame, &quote.key(Side::Uplink), entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (client, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
+    let (client, interface, slot) = unsafe { (&(*entry).rewrite, (*entry).interface, (*entry).uplink) };
     let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
     if !needs_kernel {
         A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     }
     A::rewrite_quote(frame, packet, quote, Part::Source, client).ok_or(Reason::Malformed)?;
     readdress(frame, packet, Part::Destination, client).ok_or(Reason::Malformed)?;
-    Ok(if needs_kernel { Verdict::ONWARD } else { Verdict::redirect(interface) })
+    Ok(if needs_kernel { Verdict::pass_to(slot) } else { Verdict::redirect(interface) })
 }
 
 /// From the LAN, about a packet that came in by us: from a client, or from a router in front of it. If it is about none of ours,
@@ -70,28 +72,30 @@ fn try_send<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment: &
     vet(frame, packet, quote)?;
     rejudge(frame, &quote.key(Side::Lan), entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let interface = UPLINKS.get(u32::from(unsafe { (*entry).uplink })).map_or(0, |uplink| uplink.interface);
-    if packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length) {
-        return Ok(Verdict::PASS);
+    let slot = unsafe { (*entry).uplink };
+    if packet.ttl <= 1 || frame.exceeds_mtu(uplinks::interface_of(slot), packet.length) {
+        return Ok(Verdict::pass_to(slot));
     }
     A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)?;
-    Ok(Verdict::redirect(interface))
+    Ok(Verdict::leave_by(slot))
 }
 
-/// From a client, forwarded by the kernel to an uplink. Returns why it is refused; none if it was translated.
+/// From a client, forwarded by the kernel to an uplink.
 #[inline(never)]
-pub(super) fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Option<Reason> {
-    try_forward(frame, packet, moment).err()
+pub(super) fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment, outcome: &mut Outcome) {
+    *outcome = try_forward(frame, packet, moment);
 }
 
 #[inline(always)]
-fn try_forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Result<(), Reason> {
+fn try_forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment) -> Outcome {
     let quote = quote_of(frame, packet)?;
     let entry = session_of(quote, Side::Lan, moment).ok_or(Reason::IcmpUnmatched)?;
     vet(frame, packet, quote)?;
-    rejudge(frame, &quote.key(Side::Lan), entry, moment).map_err(|_| Reason::PolicyChanged)?;
-    hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)
+    rejudge(frame, &quote.key(Side::Lan), entry, moment)?;
+    hide_client(frame, packet, quote, entry).ok_or(Reason::Malformed)?;
+    // SAFETY: `entry` is a live map value of plain words.
+    Ok(onward(frame, unsafe { (*entry).uplink }))
 }
 
 /// From the gateway itself: about a packet from the world that it could not forward to its client (TTL 1, larger than the LAN's
@@ -102,8 +106,13 @@ pub(super) fn leave(frame: &mut TcFrame, packet: &Packet<Address4>, moment: &Mom
     let Some(entry) = session_of(quote, Side::Lan, moment) else { return };
     // SAFETY: `entry` is a live map value of plain words.
     let external = unsafe { &(*entry).rewrite };
-    if rewrite_destination(frame, packet, quote, external).is_some() {
-        *outcome = Ok(Verdict::ONWARD);
+    if rewrite_destination(frame, packet, quote, external).is_none() {
+        return;
+    }
+    // SAFETY: as above.
+    *outcome = Ok(onward(frame, unsafe { (*entry).uplink }));
+    if *outcome != Ok(Verdict::ONWARD) && readdress(frame, packet, Part::Source, external).is_none() {
+        *outcome = Err(Reason::Malformed.into());
     }
 }
 

@@ -4,9 +4,9 @@
 use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
     abi::{Address4, Address6, Family, Path, Reason, Role, Side},
-    constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
+    constants::{MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
     fragment,
-    frame::{Frame as _, TcFrame},
+    frame::{Frame as _, Hook as _, TcFrame},
     judge,
     moment::Moment,
     parse::{Kind, Packet, kind, protocol},
@@ -14,6 +14,7 @@ use crate::{
     route::role_of,
     session::{self, table},
     translate::Part,
+    uplinks,
     verdict::{Outcome, Refusal, Verdict},
 };
 
@@ -74,7 +75,8 @@ fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, mome
         return if from_lan { forward(frame, packet, moment) } else { Err(Reason::SpoofedSource.into()) };
     }
     // A mark that is gone was overwritten by a rule: then a translated packet of the LAN may be anybody's.
-    if told == MARK_GOVERNED.load() || (from_lan && A::is_external(&packet.source)) {
+    let is_governed = told != 0 && told != MARK_TRANSLATED.load();
+    if is_governed || (from_lan && A::is_external(&packet.source)) {
         return Err(translated_by_others(packet, moment));
     }
     kernels_own(packet, moment)
@@ -114,10 +116,9 @@ fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment)
         return Err(reason.into());
     }
     if packet.is_error() {
-        return match error::forward(frame, packet, moment) {
-            None => Ok(Verdict::ONWARD),
-            Some(reason) => Err(reason.into()),
-        };
+        let mut outcome = Ok(Verdict::ONWARD);
+        error::forward(frame, packet, moment, &mut outcome);
+        return outcome;
     }
     let key = packet.key(Side::Lan);
     let entry = match table::find(&key, moment) {
@@ -168,8 +169,15 @@ fn translate_source<A: Network>(
     let edited = clamp_mss(frame, packet, frame.ingress_interface(), moment)
         .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));
     if edited.is_some() {
-        *outcome = Ok(Verdict::ONWARD);
+        // SAFETY: `entry` is a live map value of plain words.
+        *outcome = Ok(onward(frame, unsafe { (*entry).uplink }));
     }
+}
+
+/// The way of a translated packet on: where the kernel's routes lead by another uplink than its client's, it is sent to the right one.
+#[inline(always)]
+pub(super) fn onward(frame: &TcFrame, slot: u8) -> Verdict {
+    if uplinks::slot_of(frame.interface()) == slot { Verdict::ONWARD } else { Verdict::leave_by(slot) }
 }
 
 /// A client's packet that a NAT rule of the gateway translated before us: who sent it is lost, so it is refused either way.

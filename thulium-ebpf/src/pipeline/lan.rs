@@ -2,16 +2,16 @@
 
 use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Path, Reason, Role, Side},
+    abi::{Address4, Address6, Path, Reason, Role, Side, UPLINK_SLOTS, UplinkState},
     fragment,
     frame::{Forward, Hook},
     judge,
-    maps::UPLINKS,
     moment::Moment,
     parse::{Kind, Packet, kind},
     route::Way,
-    session::{self, UPLINK, table},
+    session::{self, table},
     translate::Part,
+    uplinks,
     verdict::{Outcome, Refusal, Verdict},
 };
 
@@ -62,10 +62,13 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
     if let Some(reason) = packet.flaw() {
         return Err(reason.into());
     }
-    let Some(admission) = admitted(frame, packet, moment) else {
-        let mut outcome = Ok(Verdict::PASS_GOVERNED);
-        leave_to_kernel(frame, packet, moment, &mut outcome);
-        return outcome;
+    let admission = match admitted(frame, packet, moment) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            let mut outcome = Ok(Verdict::PASS_GOVERNED);
+            leave_to_kernel(frame, packet, refusal, moment, &mut outcome);
+            return outcome;
+        }
     };
     session::open(frame, packet, &admission, frame.interface(), moment)
         .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
@@ -75,23 +78,30 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
     }
 }
 
-/// Why a client's packet may open a session here, if it may. Local and LAN routes, and those of a VPN, come first.
+/// Why a client's packet may open a session here, or why it would be refused. Local and LAN routes, and those of a VPN, come first:
+/// [`Reason::NoFlow`] stands for these, too.
 #[inline(always)]
-fn admitted<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Option<judge::Admission> {
+fn admitted<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Result<judge::Admission, Refusal> {
     if packet.fault.is_some() || packet.ttl <= 1 {
-        return None;
+        return Err(Reason::NoFlow.into());
     }
-    let admission = judge::admit(moment, packet).ok()?;
+    let admission = judge::admit(moment, packet)?;
     let leaves = matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
-    if leaves { Some(admission) } else { None }
+    if leaves { Ok(admission) } else { Err(Reason::NoFlow.into()) }
 }
 
 /// A client's packet that is not admitted here: the kernel's to handle, and the guard's to refuse. The outcome stays what it is
 /// unless nobody would refuse it there, or the client could not be told.
 #[inline(never)]
-fn leave_to_kernel<F: Forward, A: Network>(frame: &F, packet: &Packet<A>, moment: &Moment, outcome: &mut Outcome) {
+fn leave_to_kernel<F: Forward, A: Network>(
+    frame: &F,
+    packet: &Packet<A>,
+    refusal: Refusal,
+    moment: &Moment,
+    outcome: &mut Outcome,
+) {
     let way = A::way(frame, packet.source, packet.destination);
-    if way == Way::Other && is_gone(frame, UPLINK) {
+    if way == Way::Other && is_any_gone(frame) {
         // The kernel may have a new uplink already, on which no guard stands yet.
         *outcome = Err(Reason::NoUplinkAddress.into());
         return;
@@ -99,7 +109,7 @@ fn leave_to_kernel<F: Forward, A: Network>(frame: &F, packet: &Packet<A>, moment
     // On its way to the guard, a NAT rule of the gateway may hide who is to be told.
     let is_told = moment.settings.reject == 1 && moment.settings.pass_unmatched == 0 && packet.ttl > 1;
     if is_told && packet.fault.is_none() && way == Way::By(Role::Uplink) {
-        *outcome = Err(Reason::NoFlow.into());
+        *outcome = Err(refusal);
     }
 }
 
@@ -150,11 +160,18 @@ fn sender<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -
     if judge::is_client(moment, &packet.source) { Sender::Client } else { Sender::Foreign }
 }
 
-/// True if the uplink's interface is not there any more: it was made anew, as PPP does, and the daemon has not attached to it yet.
-#[inline(never)]
-fn is_gone<F: Forward>(frame: &F, slot: u8) -> bool {
-    let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
+/// True if an uplink's interface is not there any more: it was made anew, as PPP does, and the daemon has not attached to it yet.
+#[inline(always)]
+fn is_gone<F: Forward>(frame: &F, interface: u32) -> bool {
     interface == 0 || frame.mtu(interface) == 0
+}
+
+/// True if that is so of any uplink of the policy.
+#[inline(never)]
+fn is_any_gone<F: Forward>(frame: &F) -> bool {
+    (0..UPLINK_SLOTS as u8).any(|slot| {
+        !matches!(uplinks::state_of(slot), UplinkState::Unused) && is_gone(frame, uplinks::interface_of(slot))
+    })
 }
 
 /// Translates and sends a packet of a session out of its uplink, unless it needs the kernel.
@@ -175,12 +192,18 @@ fn send_out<F: Forward, A: Network>(
 ) {
     // SAFETY: `entry` is a live map value of plain words.
     let (rewrite, slot, flow) = unsafe { (&(*entry).rewrite, (*entry).uplink, (*entry).flow) };
-    let interface = UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface);
+    let interface = uplinks::interface_of(slot);
+    if matches!(uplinks::state_of(slot), UplinkState::Held) {
+        *outcome = Err(Refusal::of_flow(Reason::UplinkDown, flow));
+        return;
+    }
     if packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length) {
         // The kernel answers with ICMP, or fragments it and meets the guard; there is none where the uplink was.
-        if is_gone(frame, slot) {
-            *outcome = Err(Refusal::of_flow(Reason::NoUplinkAddress, flow));
-        }
+        *outcome = if is_gone(frame, interface) {
+            Err(Refusal::of_flow(Reason::NoUplinkAddress, flow))
+        } else {
+            Ok(Verdict::pass_to(slot))
+        };
         return;
     }
     if let Some(reason) = fragment::send(packet, Side::Lan, Path::Direct, moment) {
@@ -197,5 +220,5 @@ fn send_out<F: Forward, A: Network>(
     let edited = A::decrement_ttl(frame, packet)
         .and_then(|()| clamp_mss(frame, packet, interface, moment))
         .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));
-    *outcome = edited.map(|()| Verdict::redirect(interface)).ok_or(Reason::Malformed.into());
+    *outcome = edited.map(|()| Verdict::leave_by(slot)).ok_or(Reason::Malformed.into());
 }

@@ -1,4 +1,5 @@
-//! Telling a client that its packet was refused, where the policy says `refuse: reject`, or there is no room for its session.
+//! Telling a client that its packet was refused, where the policy says `refuse: reject`, there is no room for its session, or the
+//! session is lost with its uplink.
 
 use super::{Network, read_packet};
 use crate::{
@@ -24,21 +25,22 @@ pub fn tell(frame: &mut TcFrame, direction: Direction, refusal: Refusal, moment:
     if role_of(interface) != Some(Role::Lan) {
         return None;
     }
+    let is_reset = refusal.is_reset() || moment.settings.reject == 1;
     let told = match kind(frame) {
-        Kind::Ipv4 => tell_by::<Address4>(frame, moment),
-        Kind::Ipv6 => tell_by::<Address6>(frame, moment),
+        Kind::Ipv4 => tell_by::<Address4>(frame, is_reset, moment),
+        Kind::Ipv6 => tell_by::<Address6>(frame, is_reset, moment),
         Kind::Other => false,
     };
     if told { Some(interface) } else { None }
 }
 
 #[inline(never)]
-fn tell_by<A: Network>(frame: &mut TcFrame, moment: &Moment) -> bool {
+fn tell_by<A: Network>(frame: &mut TcFrame, is_reset: bool, moment: &Moment) -> bool {
     let Some(packet) = read_packet::<TcFrame, A>(frame) else { return false };
     if !is_answered(packet) || !is_within_limit(moment) {
         return false;
     }
-    if packet.protocol == protocol::TCP && moment.settings.reject == 1 {
+    if packet.protocol == protocol::TCP && is_reset {
         reset(frame, packet)
     } else {
         prohibited::write(frame, packet).is_some()

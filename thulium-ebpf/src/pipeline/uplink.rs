@@ -3,15 +3,17 @@
 
 use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Family, Path, Reason, Role, Side},
+    abi::{Address4, Address6, Family, Path, Port, Reason, Role, Side},
     fragment,
     frame::{Forward, Hook},
     judge,
+    maps::UPLINKS,
     moment::Moment,
     parse::{Fragment, Kind, Packet, kind, protocol},
     route::Way,
     session::table,
     translate::Part,
+    uplinks,
     verdict::{Outcome, Refusal, Verdict},
 };
 
@@ -36,7 +38,16 @@ fn receive_for<F: Forward, A: Network>(frame: &mut F, moment: &Moment, outcome: 
         deliver(frame, packet, entry, moment, outcome);
     } else if let Some(reason) = stranger(frame, packet, moment) {
         *outcome = Err(reason.into());
+    } else if is_of_probe(frame, packet) {
+        *outcome = Ok(Verdict::pass_to(uplinks::slot_of(frame.interface())));
     }
+}
+
+/// True if it answers the probe by which the daemon finds out whether this uplink carries anything.
+#[inline(never)]
+fn is_of_probe<H: Hook, A: Network>(frame: &H, packet: &Packet<A>) -> bool {
+    let Some(uplink) = UPLINKS.get(u32::from(uplinks::slot_of(frame.interface()))) else { return false };
+    packet.protocol == protocol::TCP && packet.destination_port == uplink.probe && uplink.probe != Port::default()
 }
 
 /// What XDP decides: it refuses what TC would refuse, and passes the rest up.
@@ -95,7 +106,9 @@ fn try_deliver<F: Forward, A: Network>(
     let key = packet.key(Side::Uplink);
     rejudge(frame, &key, entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface, flow) = unsafe { (&(*entry).rewrite, (*entry).interface, (*entry).flow) };
+    let (rewrite, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
+    // SAFETY: as above.
+    let (flow, slot) = unsafe { ((*entry).flow, (*entry).uplink) };
     let needs_kernel = packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length);
     let path = if needs_kernel { Path::Kernel } else { Path::Direct };
     if let Some(reason) = fragment::send(packet, Side::Uplink, path, moment) {
@@ -110,7 +123,7 @@ fn try_deliver<F: Forward, A: Network>(
     }
     clamp_mss(frame, packet, interface, moment).ok_or(Reason::Malformed)?;
     A::rewrite(frame, packet, Part::Destination, rewrite).ok_or(Reason::Malformed)?;
-    Ok(if needs_kernel { Verdict::ONWARD } else { Verdict::redirect(interface) })
+    Ok(if needs_kernel { Verdict::pass_to(slot) } else { Verdict::redirect(interface) })
 }
 
 /// Why a packet without a session is refused: it is malformed, for a client or for a mapping. None: it is not ours.

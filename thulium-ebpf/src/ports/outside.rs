@@ -2,11 +2,13 @@
 
 use super::{foreign, mapping, rest};
 use crate::{
-    abi::{Address4, Address6, Endpoint, FlowKey, Reason, Uplink},
+    abi::{Address4, Address6, Client, Endpoint, FlowKey, NO_SLOT, Reason, Uplink, UplinkState},
     frame::Hook,
-    maps::{PORTS, Tables, UPLINKS},
+    maps::{PORTS, Tables},
     moment::Moment,
     parse::{Headers, Packet},
+    session::client,
+    uplinks,
 };
 
 /// In place of the moment at which a port is freed: it was never used, so it need not rest.
@@ -14,6 +16,12 @@ pub const UNUSED: u64 = 0;
 
 /// An address family, and how its clients appear outside.
 pub trait Outside: Tables + Headers {
+    /// True if a client keeps the uplink that it once took; else its own prefix says which one that is.
+    const IS_PINNED: bool;
+
+    /// The slot of the uplink that a client's next session takes.
+    fn pin(address: &Self, client: *mut Client, moment: &Moment) -> Result<u8, Reason>;
+
     /// The epoch that sessions of this uplink carry.
     fn epoch(uplink: &Uplink) -> u32;
 
@@ -37,15 +45,24 @@ pub trait Outside: Tables + Headers {
 }
 
 impl Outside for Address4 {
+    const IS_PINNED: bool = true;
+
+    #[inline(always)]
+    fn pin(address: &Self, client: *mut Client, moment: &Moment) -> Result<u8, Reason> {
+        client::pin(address, client, moment)
+    }
+
     #[inline(always)]
     fn epoch(uplink: &Uplink) -> u32 {
-        uplink.epoch
+        // SAFETY: a live map value, a word, which user space changes.
+        unsafe { (&raw const uplink.epoch).read_volatile() }
     }
 
     #[inline(always)]
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool {
         // SAFETY: a live map value of plain words, which user space changes.
-        let Uplink { address, translates, .. } = unsafe { (&raw const *uplink).read_volatile() };
+        let (address, translates) =
+            unsafe { ((&raw const uplink.address).read_volatile(), (&raw const uplink.translates).read_volatile()) };
         translates == 0 || address == external.address
     }
 
@@ -76,11 +93,27 @@ impl Outside for Address4 {
 
     #[inline(always)]
     fn is_external(address: &Self) -> bool {
-        UPLINKS.get(0).is_some_and(|uplink| uplink.translates == 1 && uplink.address == *address)
+        uplinks::is_external(*address)
     }
 }
 
 impl Outside for Address6 {
+    const IS_PINNED: bool = false;
+
+    #[inline(always)]
+    fn pin(address: &Self, client: *mut Client, _: &Moment) -> Result<u8, Reason> {
+        let slot = uplinks::home(address);
+        if slot == NO_SLOT {
+            return Err(Reason::UplinkPrefix);
+        }
+        if !matches!(uplinks::state_of(slot), UplinkState::Up) {
+            return Err(Reason::UplinkDown);
+        }
+        // SAFETY: a live map value, a word.
+        unsafe { (&raw mut (*client).uplink).write_volatile(u32::from(slot)) };
+        Ok(slot)
+    }
+
     #[inline(always)]
     fn epoch(_: &Uplink) -> u32 {
         0

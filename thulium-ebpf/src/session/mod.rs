@@ -6,12 +6,13 @@ pub mod client;
 pub mod hello;
 #[cfg(target_arch = "bpf")]
 mod open;
+pub mod pin;
 #[cfg(target_arch = "bpf")]
 pub mod table;
 pub mod tcp;
 
 #[cfg(target_arch = "bpf")]
-pub use open::{UPLINK, open};
+pub use open::open;
 
 use crate::{
     abi::{Client, Settings, TcpState},

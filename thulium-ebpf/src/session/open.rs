@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
     client,
-    table::{end, is_live, opened, sweep},
+    table::{end, is_live, is_lost, opened, sweep},
 };
 use crate::{
     abi::{Endpoint, FlowEntry, Reason, Side, SweepItem, TcpState},
@@ -16,9 +16,6 @@ use crate::{
     ports::{EXISTS, Outside, UNUSED, wake_one},
 };
 
-/// The uplink of new sessions. There is one.
-pub const UPLINK: u8 = 0;
-
 /// Opens the session of a client's packet. `lan` is the interface it came in by.
 #[inline(never)]
 pub fn open<H: Hook, A: Outside>(
@@ -29,31 +26,50 @@ pub fn open<H: Hook, A: Outside>(
     moment: &Moment,
 ) -> Result<(), Reason> {
     if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
-        let is_reset = packet.tcp_flags & tcp_flags::RST != 0;
-        return Err(if is_reset { Reason::TcpRstNoSession } else { Reason::TcpNotSyn });
+        return Err(stray(packet, moment));
     }
     if !make_room(packet, moment) {
         return Ok(());
     }
-    client::join(&packet.source, UPLINK, moment)?;
-    let external = match A::hold(frame, packet, UPLINK, moment) {
+    let uplink = client::join(&packet.source, moment)?;
+    let external = match A::hold(frame, packet, uplink, moment) {
         Ok(external) => external,
         Err(reason) => {
-            client::leave(&packet.source);
+            client::leave(&packet.source, moment.now);
             return Err(reason);
         }
     };
-    let inserted = insert(packet, &external, admission, lan, moment);
+    let inserted = insert(packet, &external, admission, &Ends { lan, uplink }, moment);
     if inserted != Inserted::Both {
-        let epoch = UPLINKS.get(u32::from(UPLINK)).map_or(0, A::epoch);
-        A::release(&packet.key(Side::Lan), &external, epoch, UPLINK, UNUSED);
-        client::leave(&packet.source);
+        let epoch = UPLINKS.get(u32::from(uplink)).map_or(0, A::epoch);
+        A::release(&packet.key(Side::Lan), &external, epoch, uplink, UNUSED);
+        client::leave(&packet.source, moment.now);
     }
     match inserted {
         // The winner's session serves this packet, too.
         Inserted::Both | Inserted::ByAnother => Ok(()),
         Inserted::Full => Err(Reason::SessionsFull),
     }
+}
+
+/// Why a TCP segment that opens nothing is refused. A function of its own for the sake of the stack.
+#[inline(never)]
+fn stray<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Reason {
+    if packet.tcp_flags & tcp_flags::RST != 0 {
+        return Reason::TcpRstNoSession;
+    }
+    if is_lost(&packet.key(Side::Lan)) || client::has_lost_uplink(&packet.source, moment) {
+        return Reason::UplinkLost;
+    }
+    Reason::TcpNotSyn
+}
+
+/// Where a session begins and ends in the gateway.
+struct Ends {
+    /// Index of the LAN interface that the client is at.
+    lan: u32,
+    /// Slot of the uplink that it takes.
+    uplink: u8,
 }
 
 /// What became of a session's entries.
@@ -102,24 +118,24 @@ fn insert<A: Outside>(
     packet: &Packet<A>,
     external: &Endpoint<A>,
     admission: &Admission,
-    lan: u32,
+    ends: &Ends,
     moment: &Moment,
 ) -> Inserted {
-    let Some(uplink) = UPLINKS.get(u32::from(UPLINK)) else { return Inserted::Full };
+    let Some(uplink) = UPLINKS.get(u32::from(ends.uplink)) else { return Inserted::Full };
     // The epoch first: user space raises it after it has changed the address, so that no session of the old address has the new
     // epoch, which would keep it for ever.
-    // SAFETY: a live map value of plain words.
-    let epoch = A::epoch(&unsafe { (&raw const *uplink).read_volatile() });
+    let epoch = A::epoch(uplink);
     if !A::is_current(uplink, external) {
         return Inserted::Full;
     }
-    let key = packet.key(Side::Lan);
+    let item = SweepItem { key: packet.key(Side::Lan), opened: moment.now };
+    let key = &item.key;
     // SAFETY: this CPU's alone until the program ends, and filled before it is read.
     let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
     let entry = &mut scratch.entry;
     *entry = FlowEntry {
         rewrite: *external,
-        interface: lan,
+        interface: ends.lan,
         generation: moment.generation,
         last_seen: moment.now,
         opened: moment.now,
@@ -128,7 +144,7 @@ fn insert<A: Outside>(
         hosts: admission.hosts,
         epoch,
         flow: admission.flow,
-        uplink: UPLINK,
+        uplink: ends.uplink,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,
         watched: 0,
         fill: A::Pad::default(),
@@ -139,8 +155,7 @@ fn insert<A: Outside>(
     entry.rewrite = Endpoint::new(key.source, key.source_port);
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
-    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(SweepItem { key, opened: moment.now }, 0).is_ok()
-    {
+    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(&item, 0).is_ok() {
         // SAFETY: a live map value of plain words.
         if !A::flows().get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
             // Another CPU has ended the session before its pair was there, and given back what it held.

@@ -10,6 +10,7 @@ use crate::{
     moment::Moment,
     parse::{Packet, protocol},
     ports::Outside,
+    uplinks,
 };
 
 /// One direction of a live session.
@@ -27,12 +28,23 @@ pub fn find<A: Outside>(key: &FlowKey<A>, moment: &Moment) -> Option<Entry<A>> {
 pub fn is_live<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> bool {
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
     let entry = unsafe { &*entry };
-    let Some(uplink) = UPLINKS.get(u32::from(entry.uplink)) else { return false };
-    if A::epoch(uplink) != entry.epoch {
+    if is_of_past_epoch(entry) {
         return false;
     }
     let lifetime = lifetime(key.protocol, TcpState::from_number(entry.state), moment.settings);
     !is_stale(moment.now, entry.last_seen, lifetime) || is_pair_live(key, &entry.rewrite, lifetime, moment)
+}
+
+/// True if there was a session, and the public address that it had is lost.
+#[inline(always)]
+pub fn is_lost<A: Outside>(key: &FlowKey<A>) -> bool {
+    // SAFETY: as in `is_live`.
+    A::flows().get_ptr(key).is_some_and(|entry| is_of_past_epoch::<A>(unsafe { &*entry }))
+}
+
+#[inline(always)]
+fn is_of_past_epoch<A: Outside>(entry: &FlowEntry<A>) -> bool {
+    UPLINKS.get(u32::from(entry.uplink)).is_none_or(|uplink| A::epoch(uplink) != entry.epoch)
 }
 
 /// Traffic in either direction refreshes the session: the pair is asked before one direction is called stale.
@@ -109,14 +121,21 @@ pub fn touch<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, packet: &Packet<A>, 
         atomic::add(&raw mut (*entry).packets, u64::from(segments));
         atomic::add(&raw mut (*entry).bytes, u64::from(packet.length));
     }
+    // SAFETY: as above.
+    uplinks::count(unsafe { (*entry).uplink }, side_of(key), segments, packet.length);
     if packet.protocol == protocol::TCP {
         step_tcp(key, entry, packet.tcp_flags);
     }
 }
 
+#[inline(always)]
+fn side_of<A>(key: &FlowKey<A>) -> Side {
+    if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink }
+}
+
 #[inline(never)]
 fn step_tcp<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, flags: u8) {
-    let side = if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink };
+    let side = side_of(key);
     // SAFETY: as in `touch`.
     let (state, rewrite) = unsafe { (TcpState::from_number((*entry).state), (*entry).rewrite) };
     let next = tcp::next(state, side, flags);
@@ -143,21 +162,25 @@ pub fn opened<A: Outside>(entry: Entry<A>) -> u64 {
 /// held.
 #[inline(never)]
 pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, opened: u64, moment: &Moment) {
-    // SAFETY: as in `is_live`. What is needed of the entry is read before it goes.
-    let (external, epoch, uplink) = unsafe { ((*entry).rewrite, (*entry).epoch, (*entry).uplink) };
+    // SAFETY: as in `is_live`; the scratch is this CPU's alone until the program ends.
+    let Some(ended) = (unsafe { A::scratch().as_mut() }).map(|scratch| &mut scratch.entry) else { return };
+    // What is needed of the entry is read before it goes.
     // SAFETY: as above.
-    let is_watched = unsafe { (*entry).watched } == 1;
+    *ended = unsafe { *entry };
     // SAFETY: as above. No session was opened at 0.
     if opened == 0 || !unsafe { atomic::exchange(&raw mut (*entry).opened, opened, 0) } {
         return;
     }
     let _ = A::flows().remove(key);
-    let _ = A::flows().remove(key.pair(&external));
-    if is_watched {
+    let _ = A::flows().remove(key.pair(&ended.rewrite));
+    if ended.watched == 1 {
         let _ = A::hellos().remove(key);
     }
-    A::release(key, &external, epoch, uplink, moment.now);
-    client::leave(&key.source);
+    if is_of_past_epoch::<A>(ended) {
+        uplinks::count_lost_session(ended.uplink);
+    }
+    A::release(key, &ended.rewrite, ended.epoch, ended.uplink, moment.now);
+    client::leave(&key.source, moment.now);
 }
 
 /// Looks at the next session in turn, and ends it if it is stale. False when there is none.
@@ -171,7 +194,7 @@ pub fn sweep<A: Outside>(moment: &Moment) -> bool {
     }
     // SAFETY: it was filled in.
     let item = unsafe { item.assume_init_ref() };
-    let Some(entry) = A::flows().get_ptr_mut(item.key) else { return true };
+    let Some(entry) = A::flows().get_ptr_mut(&item.key) else { return true };
     if opened(entry) != item.opened {
         // A later session of that key, which has an item of its own.
         return true;

@@ -90,14 +90,18 @@ fn a_mapping_lives_for_a_minute() {
 fn nothing_but_a_clients_echo_request_opens_anything() {
     let mut gateway = with_ping();
     let rows = [
-        ("a reply", echo(&Ipv6::new(CLIENT6, SERVER6), REPLY, 0)),
-        ("another query", echo(&Ipv6::new(CLIENT6, SERVER6), QUERY, 0)),
-        ("a ping to another host", echo(&Ipv6::new(CLIENT6, STRANGER6), REQUEST, 4660)),
+        ("a reply", echo(&Ipv6::new(CLIENT6, SERVER6), REPLY, 0), Refused::new(Reason::NoFlow)),
+        ("another query", echo(&Ipv6::new(CLIENT6, SERVER6), QUERY, 0), Refused::new(Reason::NoFlow)),
+        (
+            "a ping to another host",
+            echo(&Ipv6::new(CLIENT6, STRANGER6), REQUEST, 4660),
+            Refused::of_flow(Reason::AddressUnknown, PING),
+        ),
     ];
-    for (name, packet) in rows {
+    for (name, packet, refused) in rows {
         eprintln!("{name}");
         gateway.passes(Hook::Lan, &packet, GOVERNED);
-        gateway.refuses(Hook::Guard, &packet, Refused::new(Reason::NoFlow));
+        gateway.refuses(Hook::Guard, &packet, refused);
     }
     assert_eq!(gateway.flows6(), []);
 }

@@ -201,11 +201,7 @@ fn flow_key<A>(talk: &Talk, source: A, destination: A) -> FlowKey<A> {
 }
 
 fn place(sent: &Sent) -> Place {
-    let (direction, interface) = match sent.hook {
-        Hook::Lan | Hook::LanXdp => ("out", "lan0"),
-        Hook::Uplink | Hook::UplinkXdp => ("in", "wan0"),
-        Hook::Guard | Hook::GuardOwn | Hook::GuardBack => ("out", "wan0"),
-    };
+    let (direction, interface) = sent.hook.place();
     let is_ipv6 = sent.frame.get(NETWORK).is_some_and(|first| first >> 4 == 6);
     (direction, interface, if is_ipv6 { "ipv6" } else { "ipv4" })
 }

@@ -1,0 +1,88 @@
+//! The uplinks, as the daemon describes them: which is which, what they can do at present, what they carry.
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+
+use crate::{
+    abi::{Address as _, Address4, Address6, CHOICES, NO_SLOT, RemotePrefix, Side, UPLINK_SLOTS, UplinkState},
+    maps::{CHOICES as CHOSEN, HOMES, INTERFACES, UPLINK_TRAFFIC, UPLINKS},
+};
+
+/// The slot of the uplink that an interface is.
+#[inline(always)]
+pub fn slot_of(interface: u32) -> u8 {
+    // SAFETY: a live map value of plain words.
+    INTERFACES.get_ptr(interface).map_or(NO_SLOT, |entry| unsafe { (*entry).uplink } as u8)
+}
+
+/// What the uplink of a slot can do at present.
+#[inline(always)]
+pub fn state_of(slot: u8) -> UplinkState {
+    const UP: u32 = UplinkState::Up as u32;
+    const LOST: u32 = UplinkState::Lost as u32;
+    const HELD: u32 = UplinkState::Held as u32;
+    match UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.state) {
+        UP => UplinkState::Up,
+        LOST => UplinkState::Lost,
+        HELD => UplinkState::Held,
+        _ => UplinkState::Unused,
+    }
+}
+
+/// Index of the interface of an uplink; 0: it has none.
+#[inline(always)]
+pub fn interface_of(slot: u8) -> u32 {
+    UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface)
+}
+
+/// The uplink that a client takes which is pinned to none; [`NO_SLOT`]: there is none for it at present.
+#[inline(always)]
+pub fn choice(client: Address4) -> u8 {
+    CHOSEN.get(0).map_or(NO_SLOT, |choices| choices.slots[client.spread(CHOICES)])
+}
+
+/// The uplink that the prefix of an IPv6 client belongs to; [`NO_SLOT`]: none.
+#[inline(always)]
+pub fn home(client: &Address6) -> u8 {
+    let key = Key::new(32 + Address6::BITS, RemotePrefix::new(*client));
+    HOMES.get(&key).map_or(NO_SLOT, |slot| *slot as u8)
+}
+
+/// True if sessions of any uplink are translated to this address.
+#[inline(never)]
+pub fn is_external(address: Address4) -> bool {
+    (0..UPLINK_SLOTS as u32)
+        .any(|slot| UPLINKS.get(slot).is_some_and(|uplink| uplink.translates == 1 && uplink.address == address))
+}
+
+/// Counts a packet of a session that goes by the uplink of this slot. `segments`: as of `Frame::segments`.
+#[inline(never)]
+pub fn count(slot: u8, side: Side, segments: u32, bytes: u32) {
+    let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) else { return };
+    // SAFETY: this CPU's own value.
+    let counter = unsafe {
+        match side {
+            Side::Lan => &mut (*traffic).out,
+            Side::Uplink => &mut (*traffic).back,
+        }
+    };
+    counter.packets += u64::from(segments);
+    counter.bytes += u64::from(bytes);
+}
+
+/// Counts a session that ended because the uplink of this slot, or its address, was lost.
+#[inline(always)]
+pub fn count_lost_session(slot: u8) {
+    if let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) {
+        // SAFETY: this CPU's own value.
+        unsafe { (*traffic).lost_sessions += 1 };
+    }
+}
+
+/// Counts a client that moved away from the uplink of this slot.
+#[inline(always)]
+pub fn count_moved_client(slot: u8) {
+    if let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) {
+        // SAFETY: this CPU's own value.
+        unsafe { (*traffic).moved_clients += 1 };
+    }
+}

@@ -238,7 +238,7 @@ fn ping_where_a_flow_says_so() -> Result<()> {
     let flows = gateway.json("flows")?;
     ensure!(flows["sessions"][0]["protocol"] == "icmp" && flows["sessions"][0]["flow"] == "ping", "{flows}");
     lab.send_from_lan(&request(10, UNRELATED))?;
-    gateway.expect_refused(&["no-flow out wan0: 1"])
+    gateway.expect_refused(&["address-unknown out wan0: 1"])
 }
 
 #[test]

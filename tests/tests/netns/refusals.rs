@@ -23,8 +23,8 @@ fn from_clients() -> Vec<Case> {
     let thulium = Ipv4::new(CLIENT, THULIUM);
     let spoofed = Ipv4::new(Ipv4Addr::new(10, 9, 8, 7), THULIUM);
     vec![
-        ("an unrelated host", unrelated.udp(4000, 16_000, b"x"), "no-flow out wan0"),
-        ("an unrelated host by TCP", unrelated.tcp(4000, 443, tcp_flag::SYN), "no-flow out wan0"),
+        ("an unrelated host", unrelated.udp(4000, 16_000, b"x"), "address-unknown out wan0"),
+        ("an unrelated host by TCP", unrelated.tcp(4000, 443, tcp_flag::SYN), "address-unknown out wan0"),
         ("a port of no flow", thulium.udp(4000, 15_061, b"x"), "no-flow out wan0"),
         ("the port below the media range", thulium.udp(4000, 15_999, b"x"), "no-flow out wan0"),
         ("the port above the media range", thulium.udp(4000, 20_001, b"x"), "no-flow out wan0"),
@@ -151,7 +151,7 @@ fn a_mix_adds_up() -> Result<()> {
     }
     assert_eq!(gateway.refused()?.total(), sent - delivered);
     assert_eq!(gateway.refused()?.of_flow("tcp-not-syn", "web"), 150, "the flow concerned is known");
-    gateway.expect_refused(&["no-flow out wan0: 150", "tcp-not-syn out lan0: 150"])
+    gateway.expect_refused(&["address-unknown out wan0: 150", "tcp-not-syn out lan0: 150"])
 }
 
 #[test]

@@ -66,7 +66,11 @@ fn within_ip_netns_exec_which_hides_the_bpf_file_system() -> Result<()> {
     // In a mount namespace of its own the usual place is free for this test.
     let script = format!(
         "mount -t bpf bpf /sys/fs/bpf
-         timeout --preserve-status --signal=TERM 3 {ctl} run --policy {}
+         {ctl} run --policy {} &
+         daemon=$!
+         timeout 20 sh -c 'until {ctl} status > /dev/null; do sleep 0.1; done'
+         kill -TERM $daemon
+         wait $daemon
          {ctl} status
          {ctl} down",
         policy.display()

@@ -103,7 +103,7 @@ fn ping_where_a_flow_says_so() -> Result<()> {
     let session = &flows["sessions"][0];
     ensure!(session["flow"] == "ping" && session["in"]["packets"] == 1, "{flows}");
     lab.send_from_lan(&request(UNRELATED6))?;
-    gateway.expect_refused(&["no-flow out wan0 ipv6: 1"])
+    gateway.expect_refused(&["address-unknown out wan0 ipv6: 1"])
 }
 
 #[test]

@@ -23,9 +23,16 @@ pub(super) const SESSIONS: Sessions = Sessions {
     new_per_client: 200,
     ports_per_client: 1024,
 };
-/// Two bits of the packet mark, unless the policy names others.
+/// Two bits of the packet mark, unless the policy names others or has several uplinks.
 pub const MARK: u32 = 0x3000_0000;
-pub(super) const DATAPATH: DatapathPolicy = DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark: MARK };
+/// Four bits: with several uplinks, the mark also tells by which one a packet leaves.
+const MARK_OF_SEVERAL: u32 = 0xf000_0000;
+
+/// How the programs are attached, in a policy with so many uplinks.
+pub(super) const fn datapath(uplinks: usize) -> DatapathPolicy {
+    let mark = if uplinks > 1 { MARK_OF_SEVERAL } else { MARK };
+    DatapathPolicy { xdp: XdpMode::Auto, tc: TcMode::Auto, mark }
+}
 
 /// How an uplink is known to be lost.
 pub(super) const fn health() -> Health {

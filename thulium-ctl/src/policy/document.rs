@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Serialize, Serializer};
 
 use super::{
-    Flow, Host, Mode, MssClamp, Policy, Refuse, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode,
-    read::show,
+    Flow, Host, Mode, MssClamp, OnUplinkDown, Policy, PortRange, Protocol, Refuse, SourceNat, TcMode, TlsVersion,
+    Unmatched, UplinkPolicy, XdpMode, model, read::show,
 };
 
 /// A policy as a document; as YAML it is a policy file that means the same.
@@ -18,6 +18,9 @@ pub struct Document<'a> {
     mode: &'static str,
     lan: Lan<'a>,
     uplinks: Vec<Uplink<'a>>,
+    on_uplink_down: &'static str,
+    release_after_idle: String,
+    health: Health<'a>,
     #[serde(serialize_with = "by_name")]
     hosts: &'a [Host],
     flows: Vec<FlowEntry<'a>>,
@@ -42,6 +45,26 @@ struct Uplink<'a> {
     name: &'a str,
     interface: &'a str,
     source_nat: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u8>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    next_hop: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    prefixes: &'a [Ipv6Net],
+}
+
+#[derive(Debug, Serialize)]
+struct Health<'a> {
+    link_down: String,
+    black_hole: String,
+    probe: Probe<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Probe<'a> {
+    Word(&'static str),
+    To { to: &'a str, port: String },
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +72,7 @@ struct HostEntry<'a> {
     names: &'a [String],
     addresses: &'a [IpNet],
     keep_old: String,
+    private_answers: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +123,12 @@ impl<'a> From<&'a Policy> for Document<'a> {
             },
             lan: Lan { interfaces: &policy.lan.interfaces, clients: policy.lan.clients.as_deref() },
             uplinks: policy.uplinks.iter().map(uplink).collect(),
+            on_uplink_down: match policy.on_uplink_down {
+                OnUplinkDown::Move => "move",
+                OnUplinkDown::Hold => "hold",
+            },
+            release_after_idle: show(policy.release_after_idle),
+            health: health(&policy.health),
             hosts: &policy.hosts,
             flows: policy.flows.iter().map(flow).collect(),
             unmatched: match policy.unmatched {
@@ -146,7 +176,26 @@ fn uplink(uplink: &UplinkPolicy) -> Uplink<'_> {
         SourceNat::Address(address) => address.to_string(),
         SourceNat::None => "none".to_owned(),
     };
-    Uplink { name: &uplink.name, interface: &uplink.interface, source_nat }
+    let routers = [uplink.next_hop4.map(IpAddr::V4), uplink.next_hop6.map(IpAddr::V6)];
+    Uplink {
+        name: &uplink.name,
+        interface: &uplink.interface,
+        source_nat,
+        weight: uplink.weight,
+        next_hop: routers.into_iter().flatten().collect(),
+        prefixes: &uplink.prefixes,
+    }
+}
+
+fn health(health: &model::Health) -> Health<'_> {
+    let probe = match &health.probe {
+        model::Probe::Auto => Probe::Word("auto"),
+        model::Probe::Off => Probe::Word("off"),
+        model::Probe::To { host, port } => {
+            Probe::To { to: host, port: PortRange { protocol: Protocol::Tcp, first: *port, last: *port }.to_string() }
+        }
+    };
+    Health { link_down: show(health.link_down), black_hole: show(health.black_hole), probe }
 }
 
 fn flow(flow: &Flow) -> FlowEntry<'_> {
@@ -160,7 +209,12 @@ fn flow(flow: &Flow) -> FlowEntry<'_> {
 /// Hosts as a mapping that keeps their order.
 fn by_name<S: Serializer>(hosts: &[Host], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(hosts.iter().map(|host| {
-        let entry = HostEntry { names: &host.names, addresses: &host.addresses, keep_old: show(host.keep_old) };
+        let entry = HostEntry {
+            names: &host.names,
+            addresses: &host.addresses,
+            keep_old: show(host.keep_old),
+            private_answers: host.private_answers,
+        };
         (host.name.as_str(), entry)
     }))
 }

@@ -253,7 +253,8 @@ pub struct DatapathPolicy {
     pub xdp: XdpMode,
     /// How TC programs are attached.
     pub tc: TcMode,
-    /// Two adjacent bits of the packet mark that the datapath may use, as a mask (default 0x30000000).
+    /// Adjacent bits of the packet mark that the datapath may use, as a mask: two or four with one uplink (default 0x30000000), four
+    /// with several (default 0xf0000000).
     pub mark: u32,
 }
 

@@ -26,6 +26,9 @@ pub(super) const ROOT: Shape = Shape {
         "mode",
         "lan",
         "uplinks",
+        "on_uplink_down",
+        "release_after_idle",
+        "health",
         "hosts",
         "flows",
         "unmatched",
@@ -48,14 +51,28 @@ pub(super) const LAN: Shape = Shape {
 /// An entry of `uplinks`.
 pub(super) const UPLINK: Shape = Shape {
     what: "an uplink",
-    keys: &["name", "interface", "source_nat"],
+    keys: &["name", "interface", "source_nat", "weight", "next_hop", "prefixes"],
     required: &["interface"],
     example: "`{ interface: eth0 }`",
+};
+/// `health`.
+pub(super) const HEALTH: Shape = Shape {
+    what: "`health`",
+    keys: &["link_down", "black_hole", "probe"],
+    required: &[],
+    example: "`health: { link_down: 1s, black_hole: 10s }`",
+};
+/// `health.probe`, where it names a host.
+pub(super) const PROBE: Shape = Shape {
+    what: "`health.probe`",
+    keys: &["to", "port"],
+    required: &["to", "port"],
+    example: "auto, off, or `{ to: thulium, port: 443/tcp }`",
 };
 /// An entry of `hosts`, or a flow's own host.
 pub(super) const HOST: Shape = Shape {
     what: "a host",
-    keys: &["names", "addresses", "keep_old"],
+    keys: &["names", "addresses", "keep_old", "private_answers"],
     required: &[],
     example: "`{ names: [..], addresses: [..] }`",
 };
@@ -78,7 +95,7 @@ pub(super) const DATAPATH: Shape =
     Shape { what: "`datapath`", keys: &["xdp", "tc", "mark"], required: &[], example: "`datapath: { xdp: auto }`" };
 
 /// All kinds, to tell who wrote a key in the wrong place where it belongs.
-const SHAPES: [&Shape; 7] = [&ROOT, &LAN, &UPLINK, &HOST, &FLOW, &SESSIONS, &DATAPATH];
+const SHAPES: [&Shape; 9] = [&ROOT, &LAN, &UPLINK, &HEALTH, &PROBE, &HOST, &FLOW, &SESSIONS, &DATAPATH];
 
 /// A mapping of a known kind. Unknown and empty keys are reported when it is opened.
 pub(super) struct Section<'a> {

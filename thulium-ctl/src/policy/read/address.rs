@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::policy::error::{Place, Report, quote};
 
@@ -40,6 +40,34 @@ pub(super) fn address4(word: &str, place: Place, report: &mut Report) -> Option<
     };
     report.error(place, message, help);
     None
+}
+
+/// The address of a router on an uplink's link; it may be one of the link's own (IPv6).
+pub(super) fn next_hop(word: &str, place: Place, report: &mut Report) -> Option<IpAddr> {
+    match word.parse::<IpAddr>() {
+        Ok(address) if is_unicast(address) => Some(address),
+        _ => {
+            let message = format!("{} is not the address of a router", quote(word));
+            let help = match word.split_once('%') {
+                Some((address, _)) => format!("write {address} alone: the link is the uplink's"),
+                None => "write its address, such as 198.51.100.1 or \"fe80::1\"".to_owned(),
+            };
+            report.error(place, message, help);
+            None
+        }
+    }
+}
+
+/// An IPv6 prefix.
+pub(super) fn prefix6(word: &str, place: Place, report: &mut Report) -> Option<Ipv6Net> {
+    match prefix(word, "a prefix such as \"2001:db8:20::/48\"", place, report)? {
+        IpNet::V6(prefix) => Some(prefix),
+        IpNet::V4(_) => {
+            let help = "remove it: an IPv4 client takes an uplink by their order and weight";
+            report.error(place, format!("{} is IPv4, and `prefixes` are IPv6", quote(word)), help);
+            None
+        }
+    }
 }
 
 /// The address of a resolver.

@@ -3,6 +3,7 @@
 mod address;
 mod datapath;
 mod flows;
+mod health;
 mod hosts;
 mod lan;
 mod mss;
@@ -20,7 +21,7 @@ use thulium_ebpf::abi::HOST_SLOTS;
 pub(super) use value::{items, show};
 
 use super::{
-    Flow, Host, Mode, Policy, Refuse, Unmatched, defaults,
+    Flow, Health, Host, Mode, Policy, Probe, Refuse, Unmatched, defaults,
     error::{Errors, Place, Report, quote},
     image::{self, MAX_ADDRESS_PREFIXES, MAX_PORT_PREFIXES},
     section::{ROOT, Section},
@@ -61,7 +62,8 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let uplinks = uplinks::uplinks(&section, lan.as_ref(), report);
     let mut hosts = hosts::hosts(section.get("hosts"), system.as_deref(), report);
     let flows = flows::flows(section.get("flows"), &mut hosts, system.as_deref(), report);
-    use_of_hosts(&mut hosts, &flows, report);
+    let health = health::health(section.get("health"), &hosts, report);
+    use_of_hosts(&mut hosts, &flows, &health, report);
     let place = |key: &str| section.get(key).map_or(section.place, |node| node.place);
     size(&hosts.list, place("hosts"), &flows, place("flows"), report);
     let unmatched = section.get("unmatched").and_then(|node| {
@@ -73,15 +75,20 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let mss_clamp = section.get("mss_clamp").and_then(|node| mss::clamp(node, report));
     let sessions = sessions::sessions(section.get("sessions"), report);
     let resolvers = section.get("resolvers").map_or_else(Vec::new, |node| resolvers(node, report));
-    let datapath = datapath::datapath(section.get("datapath"), report);
+    let on_uplink_down = section.get("on_uplink_down").and_then(|node| health::on_uplink_down(node, report));
+    let release = section.get("release_after_idle").and_then(|node| health::release_after_idle(node, report));
+    // Of uplinks that are wrong, too.
+    let uplink_count = section.get("uplinks").map_or(0, |node| items(node).len());
+    health::warn(&health.probe, uplink_count, &flows, report);
+    let datapath = datapath::datapath(section.get("datapath"), uplink_count, report);
     Some(Policy {
         system: system?,
         mode: mode.unwrap_or(defaults::MODE),
         lan: lan?,
         uplinks,
-        on_uplink_down: defaults::ON_UPLINK_DOWN,
-        release_after_idle: defaults::RELEASE_AFTER_IDLE,
-        health: defaults::health(),
+        on_uplink_down: on_uplink_down.unwrap_or(defaults::ON_UPLINK_DOWN),
+        release_after_idle: release.unwrap_or(defaults::RELEASE_AFTER_IDLE),
+        health,
         hosts: hosts.list,
         flows,
         unmatched: unmatched.unwrap_or(defaults::UNMATCHED),
@@ -120,9 +127,10 @@ fn size(hosts: &[Host], hosts_place: Place, flows: &[Flow], flows_place: Place, 
     }
 }
 
-/// Default hosts that no flow uses are not asked for; of the admin's own ones a warning tells.
-fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[Flow], report: &mut Report) {
-    let used = |name: &str| flows.iter().any(|flow| flow.host == name);
+/// Default hosts that neither a flow nor the probe uses are not asked for; of the admin's own ones a warning tells.
+fn use_of_hosts(hosts: &mut hosts::Hosts, flows: &[Flow], health: &Health, report: &mut Report) {
+    let probed = |name: &str| matches!(&health.probe, Probe::To { host, .. } if host == name);
+    let used = |name: &str| probed(name) || flows.iter().any(|flow| flow.host == name);
     if flows.is_empty() {
         report.warn("there is no flow: clients can open nothing");
     }

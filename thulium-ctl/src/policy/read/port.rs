@@ -44,6 +44,18 @@ pub(super) fn ports(node: &Node, path: &str, report: &mut Report) -> BTreeSet<Po
     places.into_iter().map(|(range, _)| range).collect()
 }
 
+/// A single TCP port, such as `443/tcp`.
+pub(super) fn tcp(node: &Node, path: &str, report: &mut Report) -> Option<u16> {
+    let help = "write a TCP port with its protocol, such as 443/tcp";
+    let word = value::text(node, path, help, report)?;
+    let range = range(word, node.place, report)?;
+    if range.protocol == Protocol::Tcp && range.first == range.last {
+        return Some(range.first);
+    }
+    report.error(node.place, format!("{} is not a single TCP port", quote(word)), help);
+    None
+}
+
 fn range(word: &str, place: Place, report: &mut Report) -> Option<PortRange> {
     match parse(word) {
         Ok(range) => Some(range),

@@ -118,6 +118,24 @@ pub(super) fn duration(
     }
 }
 
+/// A duration that must be within `range`.
+pub(super) fn duration_within(
+    node: &Node,
+    path: &str,
+    range: RangeInclusive<Duration>,
+    example: &str,
+    report: &mut Report,
+) -> Option<Duration> {
+    let duration = duration(node, path, range.clone(), example, report)?;
+    if range.contains(&duration) {
+        return Some(duration);
+    }
+    let (first, last) = (show(*range.start()), show(*range.end()));
+    let message = format!("`{path}` is {}, which is not from {first} to {last}", show(duration));
+    report.error(node.place, message, format!("write a duration from {first} to {last}, such as {example}"));
+    None
+}
+
 /// What to write instead of a bare number.
 fn with_unit(number: &str, range: &RangeInclusive<Duration>, example: &str) -> String {
     let fits =

@@ -3,6 +3,7 @@
 mod examples;
 mod hostile;
 mod meaning;
+mod uplinks;
 mod wrong;
 
 use super::{Policy, parse};

@@ -10,6 +10,9 @@ pub(super) fn warn(uplinks: &[UplinkPolicy], lan: Option<&Lan>, report: &mut Rep
     if let [only] = weighted[..] {
         report.warn(format!("the weight of the uplink `{}` has no effect: no other uplink has one", only.name));
     }
+    if let Some(warning) = backup_between(uplinks) {
+        report.warn(warning);
+    }
     if let [only] = uplinks {
         if !only.prefixes.is_empty() {
             let name = &only.name;
@@ -31,4 +34,14 @@ pub(super) fn warn(uplinks: &[UplinkPolicy], lan: Option<&Lan>, report: &mut Rep
         let why = "those outside them are refused as `uplink-prefix`";
         report.warn(format!("the clients {client} are in no uplink's `prefixes`: {why}"));
     }
+}
+
+/// One without a weight between others that have one takes all new clients when those before it are lost, and leaves those
+/// behind it without.
+fn backup_between(uplinks: &[UplinkPolicy]) -> Option<String> {
+    let share = uplinks.iter().position(|uplink| uplink.weight.is_some())?;
+    let backup = share + uplinks[share..].iter().position(|uplink| uplink.weight.is_none())?;
+    let behind = uplinks[backup..].iter().find(|uplink| uplink.weight.is_some())?;
+    let (backup, behind) = (&uplinks[backup].name, &behind.name);
+    Some(format!("the uplink `{backup}` has no weight and stands before `{behind}`, which has one: put it last"))
 }

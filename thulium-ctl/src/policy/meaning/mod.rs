@@ -1,5 +1,7 @@
 //! What a policy means, in an admin's words.
 
+mod uplinks;
+
 use std::{
     fmt::{self, Write},
     time::Duration,
@@ -25,6 +27,9 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     for uplink in &policy.uplinks {
         writeln!(out, "Uplink     {}", way_out(uplink))?;
     }
+    if policy.uplinks.len() > 1 {
+        uplinks::write(out, policy)?;
+    }
     writeln!(out, "\nClients may open")?;
     let flows = policy.flows.iter().map(flow_row).collect::<Vec<_>>();
     write_table(out, if flows.is_empty() { vec![vec!["nothing".to_owned()]] } else { flows })?;
@@ -36,6 +41,9 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     let hosts = policy.hosts.iter().map(host_row).collect::<Vec<_>>();
     write_table(out, if hosts.is_empty() { vec![vec!["none".to_owned()]] } else { hosts })?;
     writeln!(out, "  Names are asked of {}.", resolvers(policy))?;
+    if let Some(learned) = learned(policy) {
+        writeln!(out, "  {learned}")?;
+    }
     writeln!(out, "\nSessions")?;
     write_table(out, sessions(policy))?;
     writeln!(out, "\nDatapath   {}", datapath(policy))?;
@@ -110,7 +118,20 @@ fn host_row(host: &Host) -> Vec<String> {
         true => String::new(),
         false => format!("an address that left DNS is used {} longer", period(host.keep_old)),
     };
+    let keep_old = keep_old + if host.private_answers { "; replies may teach private ones" } else { "" };
     vec![host.name.clone(), if known_as.is_empty() { "nothing".to_owned() } else { known_as }, keep_old]
+}
+
+/// What the replies that clients get are used for.
+fn learned(policy: &Policy) -> Option<&'static str> {
+    let mut names = policy.hosts.iter().flat_map(|host| &host.names).peekable();
+    names.peek()?;
+    Some(match names.any(|name| name.starts_with("*.")) {
+        true => {
+            "DNS replies to clients teach their addresses, too; those of names with `*` are known from nowhere else."
+        }
+        false => "DNS replies to clients teach their addresses, too.",
+    })
 }
 
 fn resolvers(policy: &Policy) -> String {

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::SMALLEST;
-use crate::policy::{Mode, Policy, load};
+use crate::policy::{Mode, Policy, Probe, load};
 
 fn example(name: &str) -> Policy {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
@@ -36,4 +36,13 @@ fn audit_yaml_refuses_nothing() {
     let audit = example("audit.yaml");
     assert_eq!(audit.mode, Mode::Audit);
     assert_eq!(Policy { mode: Mode::Enforce, ..audit }, example("minimal.yaml"));
+}
+
+#[test]
+fn two_uplinks_yaml_shares_clients_by_two_providers_with_a_vpn_behind() {
+    let policy = example("two-uplinks.yaml");
+    let uplinks = policy.uplinks.iter().map(|uplink| (uplink.name.as_str(), uplink.weight)).collect::<Vec<_>>();
+    assert_eq!(uplinks, [("fibre", Some(3)), ("cable", Some(1)), ("vpn", None)]);
+    assert_eq!(policy.health.probe, Probe::To { host: "thulium".to_owned(), port: 443 });
+    assert_eq!(policy.warnings, Vec::<String>::new());
 }

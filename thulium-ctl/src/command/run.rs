@@ -12,7 +12,7 @@ use crate::{
     daemon::{Daemon, Setup},
     datapath::pins::Pins,
     exit::{Exit, Failure},
-    policy::{Source, check_interfaces},
+    policy::{Source, require_interfaces},
 };
 
 /// What to run.
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 pub(super) fn run(options: &Options, arguments: Arguments) -> anyhow::Result<ExitCode> {
     let source = Source::read(&arguments.policy).map_err(Failure::from)?;
     let policy = source.policy().map_err(Failure::from)?;
-    check_interfaces(&policy, &source).map_err(Failure::from)?;
+    require_interfaces(&policy, &source).map_err(Failure::from)?;
     let pins = Pins::of(&options.instance, options.bpffs.as_deref())?;
     // `status` shows it to an admin who is somewhere else.
     let file = path::absolute(&arguments.policy).unwrap_or(arguments.policy);

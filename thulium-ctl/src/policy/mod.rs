@@ -23,7 +23,7 @@ use std::path::Path;
 pub use defaults::MARK as DEFAULT_MARK;
 pub use document::Document;
 pub use error::{Errors, Place, PolicyError};
-pub use interface::check_interfaces;
+pub use interface::{check_interfaces, require_interfaces};
 pub use meaning::describe;
 pub use model::*;
 pub use source::{MAX_BYTES, Source};

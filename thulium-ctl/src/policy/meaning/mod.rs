@@ -41,9 +41,6 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     let hosts = policy.hosts.iter().map(host_row).collect::<Vec<_>>();
     write_table(out, if hosts.is_empty() { vec![vec!["none".to_owned()]] } else { hosts })?;
     writeln!(out, "  Names are asked of {}.", resolvers(policy))?;
-    if let Some(learned) = learned(policy) {
-        writeln!(out, "  {learned}")?;
-    }
     writeln!(out, "\nSessions")?;
     write_table(out, sessions(policy))?;
     writeln!(out, "\nDatapath   {}", datapath(policy))?;
@@ -118,20 +115,7 @@ fn host_row(host: &Host) -> Vec<String> {
         true => String::new(),
         false => format!("an address that left DNS is used {} longer", period(host.keep_old)),
     };
-    let keep_old = keep_old + if host.private_answers { "; replies may teach private ones" } else { "" };
     vec![host.name.clone(), if known_as.is_empty() { "nothing".to_owned() } else { known_as }, keep_old]
-}
-
-/// What the replies that clients get are used for.
-fn learned(policy: &Policy) -> Option<&'static str> {
-    let mut names = policy.hosts.iter().flat_map(|host| &host.names).peekable();
-    names.peek()?;
-    Some(match names.any(|name| name.starts_with("*.")) {
-        true => {
-            "DNS replies to clients teach their addresses, too; those of names with `*` are known from nowhere else."
-        }
-        false => "DNS replies to clients teach their addresses, too.",
-    })
 }
 
 fn resolvers(policy: &Policy) -> String {

@@ -80,23 +80,22 @@ fn ipv6(uplinks: &[UplinkPolicy]) -> String {
 }
 
 /// What counts as a failure, and what it means for clients.
-fn failure(policy: &Policy) -> [String; 3] {
-    let noticed = format!(
-        "It is lost when its link has been down for {}, when it has no address, or when {}.",
-        period(policy.health.link_down),
-        black_hole(policy)
-    );
+fn failure(policy: &Policy) -> [String; 4] {
+    let link = period(policy.health.link_down);
+    let seen = format!("It is lost when it has had no link, address or next hop for {link}, if another one has.");
+    let probed = black_hole(policy);
     match policy.on_uplink_down {
         OnUplinkDown::Move => [
-            noticed,
+            seen,
+            probed,
             "Its clients move to another one together: sessions end, and are opened anew from another public address."
                 .to_owned(),
             "When it is back, clients without a session return to it. Nobody moves in a call.".to_owned(),
         ],
         OnUplinkDown::Hold => [
-            noticed,
-            "Its clients wait for it (hold): they keep their address and sessions, and what they send is refused."
-                .to_owned(),
+            seen,
+            probed,
+            "Its clients wait for it (hold), with their address and sessions.".to_owned(),
             "New clients take another one.".to_owned(),
         ],
     }
@@ -110,8 +109,12 @@ fn black_hole(policy: &Policy) -> String {
         Probe::Auto => policy.flows.iter().find_map(tcp),
     };
     match probed {
-        Some((host, port)) => format!("no TCP connection to {host}, port {port}, has come about for {time}"),
-        None => format!("its next hop has not answered for {time}; nothing is probed beyond that"),
+        Some((host, port)) => {
+            format!(
+                "So it is when TCP connections to {host}, port {port}, get no answer for {time}, if another one's do."
+            )
+        }
+        None => "Nothing is probed: a link that is up and carries nothing is not noticed.".to_owned(),
     }
 }
 

@@ -100,8 +100,11 @@ fn has_address(host: &Host) -> bool {
         || host.addresses.iter().any(|prefix| prefix.prefix_len() == prefix.max_prefix_len())
 }
 
-/// Warns if `probe: auto` finds nothing to connect to in a policy with several uplinks.
-pub(super) fn warn(probe: &Probe, uplinks: usize, flows: &[Flow], report: &mut Report) {
+/// Warns if one uplink alone is to be held, or if `probe: auto` finds nothing to connect to in a policy with several.
+pub(super) fn warn(on_down: Option<OnUplinkDown>, probe: &Probe, uplinks: usize, flows: &[Flow], report: &mut Report) {
+    if uplinks == 1 && on_down == Some(OnUplinkDown::Hold) {
+        report.warn("`on_uplink_down: hold` has no effect: with one uplink nobody moves");
+    }
     let has_tcp = flows.iter().any(|flow| flow.ports.iter().any(|range| range.protocol == Protocol::Tcp));
     if uplinks > 1 && *probe == Probe::Auto && !has_tcp {
         let remedy = "name a host under `health.probe`, or write `probe: off`";

@@ -79,7 +79,7 @@ fn document(root: &Node, report: &mut Report) -> Option<Policy> {
     let release = section.get("release_after_idle").and_then(|node| health::release_after_idle(node, report));
     // Of uplinks that are wrong, too.
     let uplink_count = section.get("uplinks").map_or(0, |node| items(node).len());
-    health::warn(&health.probe, uplink_count, &flows, report);
+    health::warn(on_uplink_down, &health.probe, uplink_count, &flows, report);
     let datapath = datapath::datapath(section.get("datapath"), uplink_count, report);
     Some(Policy {
         system: system?,

@@ -114,8 +114,8 @@ fn the_meaning_tells_how_a_failure_is_noticed_and_what_follows() {
     says(
         &with_uplinks(two, ""),
         &[
-            "its link has been down for 1 s",
-            "no TCP connection to thulium, port 443, has come about for 10 s",
+            "had no link, address or next hop for 1 s, if another one has.",
+            "TCP connections to thulium, port 443, get no answer for 10 s, if another one's do.",
             "Its clients move to another one together",
             "Nobody moves in a call.",
         ],
@@ -123,12 +123,12 @@ fn the_meaning_tells_how_a_failure_is_noticed_and_what_follows() {
     says(
         &with_uplinks(two, "on_uplink_down: hold\nhealth: { black_hole: 1min, probe: { to: stun, port: 80/tcp } }"),
         &[
-            "TCP connection to stun, port 80, has come about for 1 min",
+            "TCP connections to stun, port 80, get no answer for 1 min",
             "wait for it (hold)",
             "New clients take another",
         ],
     );
-    says(&with_uplinks(two, "health: { probe: off }"), &["its next hop has not answered for 10 s"]);
+    says(&with_uplinks(two, "health: { probe: off }"), &["Nothing is probed"]);
 }
 
 #[test]
@@ -137,6 +137,8 @@ fn what_has_no_effect_is_a_warning() {
     let one = warnings("  - { name: a, interface: a0, weight: 2, prefixes: [\"2001:db8:20::/48\"] }", "");
     assert!(one.contains("the weight of the uplink `a` has no effect"), "{one}");
     assert!(one.contains("the prefixes of the uplink `a` have no effect"), "{one}");
+    let alone = right(&format!("{SMALLEST}on_uplink_down: hold")).warnings.join("\n");
+    assert!(alone.contains("`on_uplink_down: hold` has no effect"), "{alone}");
     let between = "  - { interface: a0, weight: 2 }\n  - { interface: b0 }\n  - { interface: c0, weight: 1 }";
     let between = warnings(between, "");
     assert!(between.contains("`b0` has no weight and stands before `c0`, which has one"), "{between}");

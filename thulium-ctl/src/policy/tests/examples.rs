@@ -46,3 +46,12 @@ fn two_uplinks_yaml_shares_clients_by_two_providers_with_a_vpn_behind() {
     assert_eq!(policy.health.probe, Probe::To { host: "thulium".to_owned(), port: 443 });
     assert_eq!(policy.warnings, Vec::<String>::new());
 }
+
+#[test]
+fn names_yaml_has_a_wildcard_beside_the_server_and_one_host_with_private_answers() {
+    let policy = example("names.yaml");
+    assert_eq!(policy.hosts[0].names, ["acme.thulium.com", "*.thulium.com"]);
+    let private = policy.hosts.iter().filter(|host| host.private_answers).map(|host| host.name.as_str());
+    assert_eq!(private.collect::<Vec<_>>(), ["exchange"]);
+    assert_eq!(policy.warnings, Vec::<String>::new());
+}

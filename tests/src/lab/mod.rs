@@ -2,6 +2,7 @@
 
 mod dismantle;
 mod gateway;
+mod isp;
 mod namespace;
 mod process;
 mod refused;
@@ -23,6 +24,7 @@ use crate::packet;
 pub use self::{
     dismantle::dismantle_own,
     gateway::{Gateway, Ran, Verb, thulium_ctl},
+    isp::Isp,
     namespace::Namespace,
     process::Process,
     refused::Refused,
@@ -77,6 +79,19 @@ lan: { interfaces: [lan0] }
 uplinks: [{ name: isp, interface: wan0 }]
 hosts:
   thulium: { names: [], addresses: [203.0.113.10, '2001:db8:7::10'] }
+  stun: { names: [], addresses: [203.0.113.20] }
+";
+
+/// [`POLICY`] with a second uplink, for labs with [`Lab::add_uplink`]; clients prefer the first one.
+pub const POLICY_TWO_UPLINKS: &str = "\
+version: 1
+system: acme
+lan: { interfaces: [lan0] }
+uplinks:
+  - { name: isp-a, interface: wan0 }
+  - { name: isp-b, interface: wan1 }
+hosts:
+  thulium: { names: [], addresses: [203.0.113.10] }
   stun: { names: [], addresses: [203.0.113.20] }
 ";
 
@@ -274,10 +289,7 @@ impl Lab {
             (&self.internet, "lo", format!("{THULIUM6}/128")),
             (&self.internet, "lo", format!("{UNRELATED6}/128")),
         ] {
-            // Addresses that count at once, and nothing on the links but what a test sends.
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/accept_dad"), "0")?;
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/router_solicitations"), "0")?;
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0")?;
+            namespace.allow_ipv6(interface)?;
             namespace.ip(&format!("address add {address} dev {interface} nodad"))?;
         }
         self.lan.ip(&format!("route add default via {LAN_GATEWAY6}"))?;
@@ -294,9 +306,7 @@ impl Lab {
     pub fn enable_ipv6_beyond(&self, far: &Namespace) -> Result<()> {
         let internet = &self.internet;
         for (namespace, interface) in [(internet, "far0"), (far, "eth0"), (far, "lo")] {
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/accept_dad"), "0")?;
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/router_solicitations"), "0")?;
-            namespace.sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0")?;
+            namespace.allow_ipv6(interface)?;
         }
         internet.ip("address add 2001:db8:2::1/64 dev far0 nodad")?;
         far.ip("address add 2001:db8:2::2/64 dev eth0 nodad")?;

@@ -113,6 +113,12 @@ impl Namespace {
         Ok(value.trim_end().to_owned())
     }
 
+    /// Allows IPv6 on an interface: addresses that count at once, and nothing on the link but what a test sends.
+    pub(super) fn allow_ipv6(&self, interface: &str) -> Result<()> {
+        let settings = [("accept_dad", "0"), ("router_solicitations", "0"), ("disable_ipv6", "0")];
+        settings.iter().try_for_each(|(key, value)| self.sysctl(&format!("net/ipv6/conf/{interface}/{key}"), value))
+    }
+
     /// A UDP socket inside, bound to `local`, that waits 5 s for a packet.
     ///
     /// # Errors

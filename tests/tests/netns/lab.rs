@@ -1,10 +1,14 @@
 //! The lab itself, with the kernel's own NAT in place of ours: when these fail, the gateway is not to blame.
 
-use std::net::SocketAddrV4;
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
 use thulium_tests::{
-    lab::{CLIENT, LAN_GATEWAY, Lab, MASQUERADE, STUN, THULIUM, UPLINK},
+    lab::{CLIENT, Isp, LAN_GATEWAY, Lab, MASQUERADE, Namespace, STUN, THULIUM, THULIUM6, UPLINK, eventually},
     packet::{Capture, Ipv4, Parsed},
     peer::{
         Dns, Echo, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, ask, download, mapped_address,
@@ -61,4 +65,72 @@ fn crafted_packets_arrive_and_names_resolve() -> Result<()> {
     dns.set("acme.thulium.com", &[THULIUM]);
     assert_eq!(resolve(&lab.lan, LAN_GATEWAY, "acme.thulium.com")?, [THULIUM]);
     Ok(())
+}
+
+/// The gateway itself reaches the servers by either uplink, and they answer by the same one.
+#[test]
+fn each_uplink_can_be_cut_and_black_holed_and_restored() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.add_uplink(Isp::B)?;
+    lab.add_uplink(Isp::C)?;
+    let server = SocketAddr::from((THULIUM, 16_001));
+    let _server = Echo::new(&lab.internet, &[server])?;
+    let isps = [Isp::A, Isp::B, Isp::C];
+    let reaches = |isp: Isp| -> Result<bool> {
+        let socket = bound(&lab.gw, isp)?;
+        Ok(ask(&socket, server, b"hello").is_ok_and(|seen| seen.ip() == isp.address()))
+    };
+    let reached = || isps.map(reaches).into_iter().collect::<Result<Vec<_>>>();
+    assert_eq!(reached()?, [true; 3]);
+    lab.cut(Isp::A)?;
+    assert!(!has_carrier(&lab, Isp::A)?);
+    assert_eq!(reached()?, [false, true, true]);
+    lab.black_hole(Isp::B)?;
+    assert!(has_carrier(&lab, Isp::B)?);
+    assert_eq!(reached()?, [false, false, true]);
+    for isp in isps {
+        lab.restore(isp)?;
+    }
+    eventually("all to be there again", || {
+        let reached = reached()?;
+        ensure!(reached == [true; 3], "{reached:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn each_uplink_has_a_prefix_of_ipv6() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.enable_ipv6()?;
+    lab.add_uplink(Isp::B)?;
+    lab.enable_ipv6_by(Isp::B)?;
+    let server = SocketAddr::from((THULIUM6, 16_001));
+    let _server = Echo::new(&lab.internet, &[server])?;
+    lab.gw.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    // What a kernel needs to do it alone: a table for each source.
+    lab.gw.ip(&format!("-6 rule add from {}/64 lookup 7", Isp::B.client6(0)))?;
+    lab.gw.ip(&format!("route add default via {} table 7", Isp::B.next_hop6()))?;
+    for isp in [Isp::A, Isp::B] {
+        let own = SocketAddr::from((isp.client6(0x10), 4000));
+        assert_eq!(ask(&lab.lan.udp(own)?, server, b"hello")?, own);
+        let wire = Capture::new(&lab.internet, isp.far_interface())?;
+        ask(&lab.lan.udp(own)?, server, b"on this wire")?;
+        wire.next(|packet| packet.ends_with(b"on this wire"))?;
+        lab.cut(isp)?;
+        lab.restore(isp)?;
+        eventually("the link to work again", || ask(&lab.lan.udp(own)?, server, b"hello"))?;
+    }
+    Ok(())
+}
+
+/// A socket of the gateway that goes by the uplink of `isp`, and does not wait long.
+fn bound(gateway: &Namespace, isp: Isp) -> Result<UdpSocket> {
+    let socket = gateway.udp((Ipv4Addr::UNSPECIFIED, 0))?;
+    setsockopt(&socket, sockopt::BindToDevice, &isp.interface().into())?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    Ok(socket)
+}
+
+fn has_carrier(lab: &Lab, isp: Isp) -> Result<bool> {
+    Ok(!lab.gw.output("ip", &format!("link show {}", isp.interface()))?.contains("NO-CARRIER"))
 }

@@ -276,6 +276,22 @@ impl Lab {
         Ok(far)
     }
 
+    /// Adds addresses of servers to the internet.
+    ///
+    /// # Errors
+    /// When it has one of them already.
+    pub fn add_servers(&self, servers: &[Ipv4Addr]) -> Result<()> {
+        servers.iter().try_for_each(|server| self.internet.ip(&format!("address add {server}/32 dev lo")))
+    }
+
+    /// Adds clients to the LAN: the addresses [`client`] of `hosts`.
+    ///
+    /// # Errors
+    /// When it has one of them already.
+    pub fn add_clients(&self, hosts: impl IntoIterator<Item = u8>) -> Result<()> {
+        hosts.into_iter().try_for_each(|host| self.lan.ip(&format!("address add {}/24 dev eth0", client(host))))
+    }
+
     /// Gives the lab IPv6: a LAN, an uplink, servers, and routes both ways. Whether the gateway forwards is left to it.
     ///
     /// # Errors

@@ -1,25 +1,48 @@
-//! A DNS server for a handful of names (RFC 1035), and a client for it.
+//! A DNS server for a handful of names (RFC 1035), whose answers may rotate.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::lab::Namespace;
 
-const A: u16 = 1;
+pub(super) const A: u16 = 1;
 const AAAA: u16 = 28;
 const NAME_ERROR: u16 = 3;
 
-type Names = Arc<Mutex<HashMap<String, Vec<IpAddr>>>>;
+type Names = Arc<Mutex<HashMap<String, Answers>>>;
+
+/// What a name stands for: a window on its addresses that moves on, one address at a time.
+struct Answers {
+    addresses: Vec<IpAddr>,
+    /// How many of them an answer has.
+    at_once: usize,
+    /// How long an answer stays the same.
+    every: Duration,
+    since: Instant,
+}
+
+impl Answers {
+    fn now(&self) -> Vec<IpAddr> {
+        let turns = self.since.elapsed().as_nanos() / self.every.as_nanos();
+        self.addresses
+            .iter()
+            .cycle()
+            .skip(turns as usize % self.addresses.len().max(1))
+            .take(self.at_once)
+            .copied()
+            .collect()
+    }
+}
 
 /// Answers A and AAAA queries until it is dropped; a name that it does not have does not exist.
 pub struct Dns {
@@ -46,9 +69,16 @@ impl Dns {
 
     /// Sets the addresses of a name, in place of those it had.
     pub fn set<A: Copy + Into<IpAddr>>(&self, name: &str, addresses: &[A]) {
+        self.rotate(name, addresses, addresses.len(), Duration::MAX);
+    }
+
+    /// The same, but an answer has `at_once` of the addresses, and begins with the next one after `every`.
+    pub fn rotate<A: Copy + Into<IpAddr>>(&self, name: &str, addresses: &[A], at_once: usize, every: Duration) {
+        let addresses = addresses.iter().map(|address| (*address).into()).collect();
+        let answers = Answers { addresses, at_once, every, since: Instant::now() };
         // A poisoned lock only says that a test failed elsewhere; the table is still whole.
-        let mut names = self.names.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        names.insert(name.to_owned(), addresses.iter().map(|address| (*address).into()).collect());
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name.to_owned(), answers);
     }
 }
 
@@ -65,7 +95,7 @@ fn serve(socket: &UdpSocket, names: &Names, ttl: u32, over: &AtomicBool) {
     let mut query = [0; 1500];
     while !over.load(Ordering::Relaxed) {
         let Ok((length, from)) = socket.recv_from(&mut query) else { continue };
-        let found = |name: &str| names.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned();
+        let found = |name: &str| names.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Answers::now);
         if let Some(answer) = answer(&query[..length], found, ttl) {
             let _ = socket.send_to(&answer, from);
         }
@@ -112,32 +142,6 @@ fn name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
     }
 }
 
-fn u16_at(message: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(message: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
-}
-
-/// Asks `server` from inside a namespace for the addresses of a name, as a browser or phone would.
-///
-/// # Errors
-/// When there is no answer, or none with an address.
-pub fn resolve(namespace: &Namespace, server: Ipv4Addr, wanted: &str) -> Result<Vec<Ipv4Addr>> {
-    let mut query = vec![0x54, 0x68, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in wanted.split('.') {
-        query.push(label.len() as u8);
-        query.extend(label.bytes());
-    }
-    query.extend([0, 0, A as u8, 0, 1]);
-    let socket = namespace.udp((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.send_to(&query, SocketAddr::new(IpAddr::V4(server), 53))?;
-    let mut buffer = [0; 1500];
-    let length = socket.recv(&mut buffer).with_context(|| format!("{server} does not answer for {wanted}"))?;
-    let count = usize::from(u16_at(&buffer, 6).unwrap_or_default());
-    // Records follow the question, each 16 bytes long with a compressed name.
-    let records = buffer.get(query.len()..length).context("a short answer")?.chunks_exact(16).take(count);
-    let addresses: Vec<_> =
-        records.map(|record| Ipv4Addr::new(record[12], record[13], record[14], record[15])).collect();
-    if addresses.is_empty() {
-        bail!("{server} knows no address of {wanted}");
-    }
-    Ok(addresses)
 }

@@ -2,6 +2,8 @@
 
 mod dns;
 mod echo;
+mod resolve;
+mod resolver;
 mod sip;
 mod stun;
 mod tls;
@@ -9,8 +11,10 @@ mod tunnel;
 mod webrtc;
 
 pub use self::{
-    dns::{Dns, resolve},
+    dns::Dns,
     echo::{Echo, ask},
+    resolve::{query, resolve, resolve_from},
+    resolver::{Dnsmasq, Knot, Unbound},
     sip::{RTP_PORT, SipCall, SipServer},
     stun::{StunServer, mapped_address},
     tls::{CLIENT_HELLO, SERVER_HELLO, TlsServer, TlsVersion, download, noise, shake_hands, upload},

@@ -1,6 +1,7 @@
 //! The lab itself, with the kernel's own NAT in place of ours: when these fail, the gateway is not to blame.
 
 use std::{
+    collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     time::Duration,
 };
@@ -11,8 +12,8 @@ use thulium_tests::{
     lab::{CLIENT, Isp, LAN_GATEWAY, Lab, MASQUERADE, Namespace, STUN, THULIUM, THULIUM6, UPLINK, eventually},
     packet::{Capture, Ipv4, Parsed},
     peer::{
-        Dns, Echo, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, ask, download, mapped_address,
-        noise, resolve, upload,
+        Dns, Dnsmasq, Echo, Knot, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, Unbound, ask,
+        download, mapped_address, noise, resolve, upload,
     },
 };
 
@@ -64,6 +65,43 @@ fn crafted_packets_arrive_and_names_resolve() -> Result<()> {
     let dns = Dns::new(&lab.gw, LAN_GATEWAY, 5)?;
     dns.set("acme.thulium.com", &[THULIUM]);
     assert_eq!(resolve(&lab.lan, LAN_GATEWAY, "acme.thulium.com")?, [THULIUM]);
+    Ok(())
+}
+
+/// Two addresses at a time, and soon others, by every server on the way.
+#[test]
+fn a_name_rotates_and_resolvers_do_not_keep_it_longer() -> Result<()> {
+    let lab = Lab::new()?;
+    let [authority, outside] = [53, 54].map(|host| Ipv4Addr::new(203, 0, 113, host));
+    lab.add_servers(&[authority, outside])?;
+    lab.nft(MASQUERADE)?;
+    let dns = Dns::new(&lab.internet, authority, 1)?;
+    let (_dnsmasq, _unbound) = (Dnsmasq::new(&lab, authority)?, Unbound::new(&lab, outside, authority)?);
+    let eight: Vec<_> = (1..=8).map(|host| Ipv4Addr::new(203, 0, 113, 100 + host)).collect();
+    dns.rotate("acme.thulium.com", &eight, 2, Duration::from_millis(300));
+    for resolver in [LAN_GATEWAY, outside] {
+        let mut seen = BTreeSet::new();
+        eventually("other addresses", || {
+            let answer = resolve(&lab.lan, resolver, "acme.thulium.com")?;
+            assert!(answer.len() == 2 && answer.iter().all(|address| eight.contains(address)), "{answer:?}");
+            seen.extend(answer);
+            ensure!(seen.len() > 2, "{resolver} gives {seen:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_has_aliases_and_wildcards() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.nft(MASQUERADE)?;
+    let server = Ipv4Addr::new(203, 0, 113, 55);
+    lab.add_servers(&[server])?;
+    let records = ["acme CNAME pool.eu", "pool.eu CNAME a.eu", "a.eu A 203.0.113.10", "* A 203.0.113.20"];
+    let _knot = Knot::new(&lab, server, "thulium.com", &records)?;
+    assert_eq!(resolve(&lab.lan, server, "acme.thulium.com")?, [THULIUM]);
+    assert_eq!(resolve(&lab.lan, server, "any.thulium.com")?, [STUN]);
     Ok(())
 }
 

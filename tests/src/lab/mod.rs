@@ -25,7 +25,7 @@ pub use self::{
     dismantle::dismantle_own,
     gateway::{Gateway, Ran, Verb, thulium_ctl},
     isp::Isp,
-    namespace::Namespace,
+    namespace::{Namespace, connect_from},
     process::Process,
     refused::Refused,
     wait::{eventually, patience, within},

@@ -3,8 +3,11 @@
 use std::{
     fs::{self, File},
     io,
-    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
-    os::{fd::AsFd, unix::process::CommandExt},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::CommandExt,
+    },
     path::PathBuf,
     process::Command,
     thread,
@@ -15,7 +18,10 @@ use anyhow::{Context, Result, bail};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
-    sys::socket::{setsockopt, sockopt},
+    sys::{
+        socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt},
+        time::TimeVal,
+    },
 };
 
 use super::wait::patience;
@@ -151,6 +157,38 @@ impl Namespace {
         stream.set_read_timeout(Some(patience(USUAL)))?;
         Ok(stream)
     }
+
+    /// The same from one of the namespace's addresses.
+    ///
+    /// # Errors
+    /// When it is refused or not answered.
+    pub fn connect_from(&self, local: Ipv4Addr, remote: impl Into<SocketAddr>) -> Result<TcpStream> {
+        let remote = remote.into();
+        let stream = self.run(|| connect_from(local, remote, patience(USUAL)))??;
+        stream.set_read_timeout(Some(patience(USUAL)))?;
+        Ok(stream)
+    }
+}
+
+/// A TCP connection from one of the addresses of the namespace that this thread is in, given up after `patience`.
+///
+/// # Errors
+/// When it is refused or not answered.
+pub fn connect_from(local: Ipv4Addr, remote: SocketAddr, patience: Duration) -> Result<TcpStream> {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    // It bounds how long connecting waits, too.
+    setsockopt(
+        &socket,
+        sockopt::SendTimeout,
+        &TimeVal::new(patience.as_secs().cast_signed(), patience.subsec_micros().into()),
+    )?;
+    // The port is chosen when the remote is known, so that many connections have room.
+    setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((local, 0))))?;
+    let connected = connect(socket.as_raw_fd(), &SockaddrStorage::from(remote));
+    connected.with_context(|| format!("connecting from {local} to {remote}"))?;
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(0, 0))?;
+    Ok(TcpStream::from(socket))
 }
 
 /// Namespaces belong to threads: what changes one does so on a thread that ends with it.

@@ -2,6 +2,7 @@
 
 mod dns;
 mod echo;
+mod office;
 mod resolve;
 mod resolver;
 mod sip;
@@ -13,6 +14,7 @@ mod webrtc;
 pub use self::{
     dns::Dns,
     echo::{Echo, ask},
+    office::{Kind, Office, Seen},
     resolve::{query, resolve, resolve_from},
     resolver::{Dnsmasq, Knot, Unbound},
     sip::{RTP_PORT, SipCall, SipServer},

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -12,8 +12,8 @@ use thulium_tests::{
     lab::{CLIENT, Isp, LAN_GATEWAY, Lab, MASQUERADE, Namespace, STUN, THULIUM, THULIUM6, UPLINK, eventually},
     packet::{Capture, Ipv4, Parsed},
     peer::{
-        Dns, Dnsmasq, Echo, Knot, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, Unbound, ask,
-        download, mapped_address, noise, resolve, upload,
+        Dns, Dnsmasq, Echo, Kind, Knot, Office, RTP_PORT, Seen, SipCall, SipServer, StunServer, TlsServer, TlsVersion,
+        Unbound, ask, download, mapped_address, noise, resolve, upload,
     },
 };
 
@@ -65,6 +65,24 @@ fn crafted_packets_arrive_and_names_resolve() -> Result<()> {
     let dns = Dns::new(&lab.gw, LAN_GATEWAY, 5)?;
     dns.set("acme.thulium.com", &[THULIUM]);
     assert_eq!(resolve(&lab.lan, LAN_GATEWAY, "acme.thulium.com")?, [THULIUM]);
+    Ok(())
+}
+
+#[test]
+fn an_office_is_seen_and_answered() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.nft(MASQUERADE)?;
+    let office = Office::new(&lab, THULIUM, [10, 11, 12])?;
+    office.wait_by(UPLINK, Instant::now(), Duration::from_secs(5))?;
+    for host in [10, 11, 12] {
+        for kind in [Kind::Sip, Kind::Media, Kind::Web] {
+            eventually("something new", || {
+                let expected = Seen { host, kind, address: UPLINK };
+                ensure!(office.take_seen().contains(&expected), "no {expected:?}");
+                Ok(())
+            })?;
+        }
+    }
     Ok(())
 }
 

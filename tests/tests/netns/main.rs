@@ -8,6 +8,7 @@ mod changes;
 mod clsact;
 mod coexistence;
 mod doctor;
+mod failover;
 mod flows;
 mod fragments;
 mod icmp;

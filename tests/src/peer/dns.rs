@@ -102,6 +102,11 @@ fn serve(socket: &UdpSocket, names: &Names, ttl: u32, over: &AtomicBool) {
     }
 }
 
+/// The answer to a query with these addresses, which live `ttl` seconds; none if it is no query.
+pub fn reply(query: &[u8], addresses: &[Ipv4Addr], ttl: u32) -> Option<Vec<u8>> {
+    answer(query, |_| Some(addresses.iter().map(|address| (*address).into()).collect()), ttl)
+}
+
 fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<IpAddr>>, ttl: u32) -> Option<Vec<u8>> {
     let (name, end) = name(query, 12)?;
     let kind = u16_at(query, end)?;

@@ -12,7 +12,7 @@ mod tunnel;
 mod webrtc;
 
 pub use self::{
-    dns::Dns,
+    dns::{Dns, reply},
     echo::{Echo, ask},
     office::{Kind, Office, Seen},
     resolve::{query, resolve, resolve_from},

@@ -20,10 +20,19 @@ impl StunServer {
     /// # Errors
     /// When `turnserver` is not installed or does not start.
     pub fn new(lab: &Lab, address: Ipv4Addr, port: u16) -> Result<Self> {
+        Self::on(lab, &[address], port)
+    }
+
+    /// The same on several addresses.
+    ///
+    /// # Errors
+    /// As for [`StunServer::new`].
+    pub fn on(lab: &Lab, addresses: &[Ipv4Addr], port: u16) -> Result<Self> {
         let mut command = lab.internet.command("turnserver");
         command
             .args(["-n", "--stun-only", "--no-auth", "--no-tls", "--no-dtls", "--no-cli", "--log-file=stdout"])
-            .args(["--listening-ip", &address.to_string(), "--listening-port", &port.to_string()])
+            .args(addresses.iter().map(|address| format!("--listening-ip={address}")))
+            .args(["--listening-port", &port.to_string()])
             .arg(format!("--pidfile={}", lab.dir().join("turnserver.pid").display()))
             .arg(format!("--userdb={}", lab.dir().join("turnserver.db").display()))
             .current_dir(lab.dir());

@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, LAN_GATEWAY, Lab, STUN, THULIUM, UPLINK, client},
+    lab::{CLIENT, Gateway, LAN_GATEWAY, Lab, STUN, THULIUM, UPLINK, client, eventually},
     packet::{Capture, Parsed},
     peer::{
-        Echo, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, ask, download, mapped_address, noise,
-        resolve, upload,
+        Dns, Echo, RTP_PORT, SipCall, SipServer, StunServer, TlsServer, TlsVersion, ask, download, mapped_address,
+        noise, resolve, upload,
     },
 };
 
@@ -29,11 +29,12 @@ pub(crate) const SECOND_SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 11);
 const MIB: usize = 1 << 20;
 
 /// Tries every flow of the policy.
-pub(crate) fn all(lab: &Lab, gateway: &mut Gateway<'_>, tried: &mut Tried) -> Result<()> {
+pub(crate) fn all(lab: &Lab, gateway: &mut Gateway<'_>, dns: &Dns, tried: &mut Tried) -> Result<()> {
     println!("What clients may do:");
     tried.step("look up acme.thulium.com", "203.0.113.10", || {
         Ok(resolve(&lab.lan, LAN_GATEWAY, "acme.thulium.com")?[0].to_string())
     });
+    tried.step("DNS gives 8 addresses, 2 at a time", "8 used at once, 0 refused", || rotated(lab, gateway, dns));
     https(lab, tried);
     let _stun = StunServer::new(lab, STUN, 19_302)?;
     let _media = Echo::new(&lab.internet, &[MEDIA])?;
@@ -43,6 +44,27 @@ pub(crate) fn all(lab: &Lab, gateway: &mut Gateway<'_>, tried: &mut Tried) -> Re
     tried.step("a call while thulium-ctl is killed and started", "no packet lost", || survival(lab, gateway));
     println!();
     Ok(())
+}
+
+/// The gateway has asked for the name a while ago: what a client is told now, only the answer to it can say.
+fn rotated(lab: &Lab, gateway: &Gateway<'_>, dns: &Dns) -> Result<String> {
+    let addresses: Vec<_> = (0..8).map(|host| Ipv4Addr::new(203, 0, 113, 120 + host)).collect();
+    lab.add_servers(&addresses)?;
+    let servers: Vec<_> = addresses.iter().map(|address| (*address, MEDIA.port()).into()).collect();
+    let _servers = Echo::new(&lab.internet, &servers)?;
+    let before = gateway.refused()?.total();
+    dns.rotate("acme.thulium.com", &addresses, 2, Duration::from_millis(200));
+    let mut used = HashSet::new();
+    eventually("all addresses", || {
+        for address in resolve(&lab.lan, LAN_GATEWAY, "acme.thulium.com")? {
+            ask(&lab.lan.udp((CLIENT, 0))?, (address, MEDIA.port()).into(), b"hello")?;
+            used.insert(address);
+        }
+        ensure!(used.len() == addresses.len(), "{used:?}");
+        Ok(())
+    })?;
+    dns.set("acme.thulium.com", &[THULIUM, SECOND_SERVER]);
+    Ok(format!("{} used at once, {} refused", used.len(), gateway.refused()?.total() - before))
 }
 
 fn https(lab: &Lab, tried: &mut Tried) {

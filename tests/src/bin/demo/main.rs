@@ -1,18 +1,19 @@
 //! The gateway at work: an office uses Thulium through it, everything else is refused and counted.
 //!
-//! * [`allowed`]: what clients may do. [`refused`]: what they, and the world, must not.
+//! * [`allowed`]: what clients may do. [`refused`]: what they, and the world, must not. [`uplinks`]: one of two fails.
 //! * [`tried`]: the table of what was tried, expected and seen. [`interrupt`]: Ctrl-C.
 
 mod allowed;
 mod interrupt;
 mod refused;
 mod tried;
+mod uplinks;
 
 use std::{env, process::ExitCode};
 
 use anyhow::{Result, bail};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, LAN_GATEWAY, Lab, MASQUERADE, STUN, THULIUM, UNRELATED, UPLINK},
+    lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, MASQUERADE, STUN, THULIUM, UNRELATED, UPLINK},
     peer::Dns,
 };
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 fn demo(quick: bool) -> Result<bool> {
     interrupt::dismantle_on_interrupt()?;
     let lab = Lab::new()?;
+    lab.add_uplink(Isp::B)?;
     println!("{}", topology());
     // As on many gateways: a masquerade rule, which admitted packets never meet.
     lab.nft(MASQUERADE)?;
@@ -54,7 +56,7 @@ fn demo(quick: bool) -> Result<bool> {
     println!("Starting `thulium-ctl run --policy policies/thulium.yaml` on the gateway …\n");
     let mut gateway = lab.start(&policy())?;
 
-    let outcome = try_all(&lab, &mut gateway, quick);
+    let outcome = try_all(&lab, &mut gateway, &dns, quick);
     match &outcome {
         Ok(true) => gateway.hide_log(),
         Ok(false) => {}
@@ -64,14 +66,16 @@ fn demo(quick: bool) -> Result<bool> {
 }
 
 /// Tries everything and shows the table. True if all was as expected.
-fn try_all(lab: &Lab, gateway: &mut Gateway<'_>, quick: bool) -> Result<bool> {
+fn try_all(lab: &Lab, gateway: &mut Gateway<'_>, dns: &Dns, quick: bool) -> Result<bool> {
     let mut tried = Tried::default();
     let silence = allowed::begin_silence(lab)?;
-    allowed::all(lab, gateway, &mut tried)?;
+    allowed::all(lab, gateway, dns, &mut tried)?;
     refused::all(lab, gateway, &mut tried)?;
     if !quick {
         allowed::end_silence(silence, &mut tried);
     }
+    // Last of all: the silent phone's mapping is one of the uplink that fails.
+    uplinks::all(lab, &mut tried)?;
     show(gateway)?;
     println!("What was tried\n\n{tried}");
     if quick {
@@ -82,9 +86,10 @@ fn try_all(lab: &Lab, gateway: &mut Gateway<'_>, quick: bool) -> Result<bool> {
 }
 
 fn policy() -> String {
+    let second = "source_nat: masquerade\n  - { name: isp-b, interface: wan1 }\n";
     let policy =
         POLICY.replace("interfaces: [eth1]", "interfaces: [lan0]").replace("interface: eth0", "interface: wan0");
-    format!("{policy}\nresolvers: [{LAN_GATEWAY}]\n")
+    format!("{}\nresolvers: [{LAN_GATEWAY}]\n", policy.replacen("source_nat: masquerade\n", second, 1))
 }
 
 fn topology() -> String {
@@ -94,15 +99,16 @@ Three network namespaces of this machine: an office, its gateway, the internet.
 
   office                   gateway                                 internet
   {CLIENT}–13 ──── lan0 {LAN_GATEWAY} │ wan0 {UPLINK} ──── {THULIUM}  acme.thulium.com
-                                                                   {STUN}  stun.l.google.com
+                                        │ wan1 {second} ──── {STUN}  stun.l.google.com
                                                                    {UNRELATED}  an unrelated host
-"
+",
+        second = Isp::B.address()
     )
 }
 
 /// The real output of the commands that an admin would look at now.
 fn show(gateway: &Gateway<'_>) -> Result<()> {
-    for verb in ["status", "flows", "drops"] {
+    for verb in ["status", "uplinks", "flows", "drops"] {
         let ran = gateway.ctl(verb)?;
         if ran.code != 0 {
             bail!("thulium-ctl {verb} exits {}: {}{}", ran.code, ran.out, ran.err);

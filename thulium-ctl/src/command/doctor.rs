@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Options, daemon::PATIENCE, print::print};
 use crate::{
     control::{Reply, Request, ask, socket_path},
-    datapath::{pins::Pins, tables::Tables},
-    doctor::{Marks, Origin, Subject, examine},
+    datapath::{marks::Marks, pins::Pins, tables::Tables},
+    doctor::{Origin, Subject, examine},
     exit::{Exit, Failure},
     observe::{
         Source as _,
@@ -60,6 +60,7 @@ fn subject(options: &Options, file: Option<PathBuf>, tables: Option<&Tables>) ->
         .into());
     };
     let of = |role: Role| attachments.iter().filter(|one| one.role == role).map(|one| one.name.clone()).collect();
+    let uplinks: Vec<String> = of(Role::Uplink);
     Ok(Subject {
         instance: instance.clone(),
         origin: Origin::Pins,
@@ -67,9 +68,9 @@ fn subject(options: &Options, file: Option<PathBuf>, tables: Option<&Tables>) ->
         is_attached,
         others: Vec::new(),
         lan: of(Role::Lan),
-        uplinks: of(Role::Uplink),
+        mark: Marks::of(policy::DEFAULT_MARK, uplinks.len()),
+        uplinks,
         clients: Vec::new(),
-        mark: Marks::of(policy::DEFAULT_MARK),
         is_audited: tables.mode()? == Some(Mode::Audit),
         is_enforced: tables.mode()? == Some(Mode::Enforce) && tables.settings()?.pass_unmatched == 0,
     })

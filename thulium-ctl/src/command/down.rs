@@ -19,7 +19,12 @@ use super::{Options, print::print};
 use crate::{
     control::{Claim, ClaimError, socket_path},
     daemon::state_directory,
-    datapath::{attach::detach_filters, host::HostSettings, load::not_permitted, pins::Pins},
+    datapath::{
+        attach::detach_filters,
+        host::{HostSettings, routing::Routing},
+        load::not_permitted,
+        pins::Pins,
+    },
     exit::{Exit, Failure},
     observe::VERSION,
 };
@@ -40,7 +45,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let claim = claim(instance)?;
     let pins = Pins::of(instance, options.bpffs.as_deref())?;
     detach_filters(&pins)?;
-    let was_there = pins.remove()?;
+    let had_pins = pins.remove()?;
+    let was_there = Routing::remove()? || had_pins;
     let state = state_directory(instance);
     match HostSettings::open(&state) {
         Ok(settings) => settings.restore()?,

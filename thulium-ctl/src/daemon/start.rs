@@ -16,7 +16,7 @@ use crate::{
     control::{Claim, ClaimError, socket_path},
     datapath::{
         attach::{attach, check, release_others},
-        host::{HostSettings, Ports},
+        host::{HostSettings, Ports, routing::Routing},
         kernel,
         load::{Loaded, load, not_permitted},
         pins::Pins,
@@ -82,6 +82,7 @@ impl Before {
         if !self.pins {
             // What cannot be undone here, `down` undoes.
             let _ = pins.remove();
+            let _ = Routing::remove();
             let _ = HostSettings::open(state).and_then(HostSettings::restore);
         }
         if !self.state {

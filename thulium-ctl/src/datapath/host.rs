@@ -1,7 +1,9 @@
 //! What is set on the gateway for the datapath, and put back by `down`: the ports that the host must leave alone, and that its
-//! interfaces forward (packets that need the kernel), IPv6 only if there are IPv6 clients.
+//! interfaces forward (packets that need the kernel), IPv6 only if there are IPv6 clients; with several uplinks, [`routing`] and that
+//! the kernel's check of sources goes by it.
 
 mod ipv6;
+pub mod routing;
 
 use std::{
     fs, io,
@@ -20,6 +22,8 @@ pub(crate) const FIRST_PORT: u16 = 40_000;
 pub(crate) const LAST_PORT: u16 = 65_535;
 
 const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
+/// Of an IPv4 interface.
+pub(crate) const SOURCE_MARK: &str = "src_valid_mark";
 const EPHEMERAL: &str = "net/ipv4/ip_local_port_range";
 
 /// Which ports are whose.
@@ -100,18 +104,34 @@ impl HostSettings {
             self.change(RESERVED, &reserved, &value)?;
             done.push(format!("ports {FIRST_PORT}-{LAST_PORT} are reserved for mappings ({RESERVED})"));
         }
-        let interfaces = policy.lan.interfaces.iter().chain(policy.uplinks.iter().map(|uplink| &uplink.interface));
-        for interface in interfaces {
+        let uplinks = || policy.uplinks.iter().map(|uplink| &uplink.interface);
+        for interface in policy.lan.interfaces.iter().chain(uplinks()) {
             let name = format!("net/ipv4/conf/{interface}/forwarding");
             if read(&name)? != "1" {
                 self.change(&name, "0", "1")?;
                 done.push(format!("{interface} forwards packets ({name})"));
             }
         }
+        if policy.uplinks.len() > 1 {
+            for uplink in uplinks() {
+                self.check_sources_by_mark(uplink, &mut done)?;
+            }
+        }
         if governs_ipv6 {
             self.forward_ipv6(policy, &mut done)?;
         }
         Ok(done)
+    }
+
+    /// A strict `rp_filter` drops what comes in by an uplink that is not the way back to its sender. What is for a client that uses this
+    /// uplink has the uplink's mark, and with it its own routes lead back.
+    fn check_sources_by_mark(&mut self, uplink: &str, done: &mut Vec<String>) -> anyhow::Result<()> {
+        let name = format!("net/ipv4/conf/{uplink}/{SOURCE_MARK}");
+        if proc(&name).exists() && read(&name)? == "0" {
+            self.change(&name, "0", "1")?;
+            done.push(format!("the way back of what comes in by {uplink} is looked up with its mark ({name})"));
+        }
+        Ok(())
     }
 
     /// Puts back what was set. A setting whose interface is gone is forgotten.

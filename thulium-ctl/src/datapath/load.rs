@@ -9,7 +9,7 @@ use aya::{
 };
 use thulium_ebpf::abi::RESTING_PORTS;
 
-use super::{object, pins::Pins};
+use super::{marks::Marks, object, pins::Pins};
 use crate::{
     exit::{Exit, Failure},
     policy::Policy,
@@ -93,7 +93,8 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
     let capacity = other_capacity.unwrap_or(policy.sessions.capacity);
     pins.create()?;
 
-    let marks = Marks::of(policy.datapath.mark);
+    let marks = Marks::of(policy.datapath.mark, policy.uplinks.len());
+    let mark_uplink = marks.uplinks.unwrap_or(0);
     let log_level = if log { LOG_DEBUG } else { 0 };
     let paths: Vec<(&str, PathBuf)> = MAPS.iter().map(|name| (*name, pins.map(name))).collect();
     let mut loader = EbpfLoader::new();
@@ -103,7 +104,8 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
         .override_global("MARK_MASK", &marks.mask, true)
         .override_global("MARK_TRANSLATED", &marks.translated, true)
         .override_global("MARK_GOVERNED", &marks.governed, true)
-        .override_global("MARK_SETTLED", &marks.mask, true)
+        .override_global("MARK_SETTLED", &marks.settled, true)
+        .override_global("MARK_UPLINK", &mark_uplink, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false);
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
@@ -124,22 +126,6 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
         Program::SchedClassifier(program) => program.load(),
         Program::Xdp(program) => program.load(),
         _ => Ok(()),
-    }
-}
-
-/// What the two bits of the policy's mark mean; both together: settled.
-#[derive(Debug, PartialEq, Eq)]
-struct Marks {
-    mask: u32,
-    translated: u32,
-    governed: u32,
-}
-
-impl Marks {
-    /// The values in a mask of two adjacent bits.
-    const fn of(mask: u32) -> Self {
-        let low = mask & mask.wrapping_neg();
-        Self { mask, translated: low, governed: low << 1 }
     }
 }
 
@@ -188,16 +174,5 @@ fn explain_program(name: &str, error: ProgramError) -> anyhow::Error {
             format!("the kernel refuses the program {name}"),
             remedy,
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mask_gives_a_bit_to_each_value() {
-        let marks = Marks { mask: 0x3000_0000, translated: 0x1000_0000, governed: 0x2000_0000 };
-        assert_eq!(Marks::of(0x3000_0000), marks);
     }
 }

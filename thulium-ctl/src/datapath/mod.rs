@@ -5,13 +5,14 @@
 //! * [`tables`]: the maps, typed; for the daemon and for the commands that only read.
 //! * [`publish`]: an image of the policy → the maps, in force by one flip.
 //! * [`attach`]: programs → hooks, replacing those of an earlier run without a gap. [`xdp`]: where XDP is right.
-//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back.
+//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back. [`marks`]: our bits of the packet mark.
 
 pub mod attach;
 pub mod host;
 pub mod kernel;
 mod link;
 pub mod load;
+pub mod marks;
 pub mod object;
 pub mod pins;
 pub mod publish;

@@ -30,7 +30,7 @@ use std::path::Path;
 
 pub use finding::{Finding, Status};
 pub use report::{LookedAt, Report};
-pub use subject::{Marks, Origin, Subject};
+pub use subject::{Origin, Subject};
 
 /// Looks at everything. `bpffs`: where the BPF file system is said to be.
 pub fn examine(mut subject: Subject, bpffs: Option<&Path>) -> Report {

@@ -156,7 +156,7 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::subject::Marks;
+    use crate::datapath::marks::Marks;
 
     fn subject() -> Subject {
         Subject {
@@ -168,7 +168,7 @@ mod tests {
             lan: vec!["eth1".to_owned()],
             uplinks: vec!["eth0".to_owned()],
             clients: Vec::new(),
-            mark: Marks::of(0x3000_0000),
+            mark: Marks::of(0x3000_0000, 1),
             is_audited: false,
             is_enforced: true,
         }

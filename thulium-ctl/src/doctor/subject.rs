@@ -6,7 +6,10 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::family::Family;
-use crate::policy::{Mode, Policy, Unmatched};
+use crate::{
+    datapath::marks::Marks,
+    policy::{Mode, Policy, Unmatched},
+};
 
 /// Where the policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,23 +29,6 @@ pub enum Origin {
     },
     /// What the datapath holds without a daemon.
     Pins,
-}
-
-/// The packet mark's bits and what they mean (see `datapath.mark`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marks {
-    /// Both bits.
-    pub mask: u32,
-    /// Of a client's packets that are left to the kernel.
-    pub governed: u32,
-}
-
-impl Marks {
-    /// The values in a mask of two adjacent bits.
-    pub const fn of(mask: u32) -> Self {
-        let low = mask & mask.wrapping_neg();
-        Self { mask, governed: low << 1 }
-    }
 }
 
 /// What is looked at.
@@ -83,7 +69,7 @@ impl Subject {
             lan: policy.lan.interfaces.clone(),
             uplinks: policy.uplinks.iter().map(|uplink| uplink.interface.clone()).collect(),
             clients: policy.lan.clients.clone().unwrap_or_default(),
-            mark: Marks::of(policy.datapath.mark),
+            mark: Marks::of(policy.datapath.mark, policy.uplinks.len()),
             is_audited: policy.mode == Mode::Audit,
             is_enforced: policy.mode == Mode::Enforce && policy.unmatched == Unmatched::Drop,
             policy: Some(policy),

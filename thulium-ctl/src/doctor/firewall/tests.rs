@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::doctor::{
-    Marks, Origin, Status,
+    Origin, Status,
     interfaces::{Interface, Interfaces},
 };
 
@@ -351,9 +351,4 @@ fn restored_marks_are_masked_too() {
     assert_eq!(only(&found(&legacy(saved))[1..]), (MARK, Status::Fail, fix));
     let masked = saved.replace("--nfmask 0xffffffff", "--nfmask 0xff");
     assert!(found(&legacy(&masked)).iter().all(|one| one.check != MARK));
-}
-
-#[test]
-fn marks_are_the_two_bits_of_the_policy() {
-    assert_eq!(Marks::of(0xc0), Marks { mask: 0xc0, governed: 0x80 });
 }

@@ -1,0 +1,217 @@
+//! Routes for packets of clients that need the kernel (TTL, MTU, fragments) where there are several uplinks: they leave by the client's
+//! uplink, whatever the default route says.
+//!
+//! The datapath marks such a packet with the slot of its uplink. For each slot there are, in both families,
+//!
+//! ```text
+//! ip rule   priority 32000 + 2 × slot:      fwmark MARK/MASK lookup main suppress_prefixlength 0
+//! ip rule   priority 32000 + 2 × slot + 1:  fwmark MARK/MASK lookup 7400 + slot
+//! ip route  table 7400 + slot:              default via NEXT_HOP dev INTERFACE onlink
+//!                                           unreachable default metric 4278198272
+//! ```
+//!
+//! so that routes to the LAN, a VPN, or anything that is better than a default route come first, and a packet whose uplink is gone goes
+//! nowhere else. They stand beside what the admin has: all of it carries our [`PROTOCOL`], and is known by that together with
+//! the priority or table. A rule of the admin's at one of these priorities is left alone; a table with routes of others is refused.
+
+mod netlink;
+mod rule;
+mod table;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use anyhow::Context;
+use nix::errno::Errno;
+use rtnetlink::packet_route::{AddressFamily, link::LinkFlags};
+use thulium_ebpf::abi::UPLINK_SLOTS;
+
+use self::{
+    netlink::Netlink,
+    table::{Route, Table},
+};
+use crate::{
+    datapath::marks::Marks,
+    exit::{Exit, Failure},
+};
+
+pub(crate) use self::rule::{END_PRIORITY, FIRST_PRIORITY};
+
+/// Says of rules and routes whose they are (`ip rule show protocol 84`).
+pub(crate) const PROTOCOL: u8 = 84;
+/// Table of slot 0; each further slot has the next one.
+pub(crate) const FIRST_TABLE: u32 = 7400;
+
+const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
+
+/// The way out by an uplink of the policy, whatever its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Slot of the uplink, less than [`UPLINK_SLOTS`].
+    pub slot: u32,
+    /// Index of its interface; 0: it is gone.
+    pub interface: u32,
+    /// The IPv4 router behind it. `None`: none is known; a link with two ends alone (PPP, WireGuard, tun) needs none, and by others no
+    /// packet leaves.
+    pub next_hop4: Option<Ipv4Addr>,
+    /// The IPv6 router behind it; `None`: as above.
+    pub next_hop6: Option<Ipv6Addr>,
+}
+
+/// The rules and tables of a datapath.
+#[derive(Clone, Copy, Debug)]
+pub struct Routing {
+    marks: Marks,
+}
+
+impl Routing {
+    /// Of a datapath with these marks. With one uplink there are no rules and tables.
+    pub const fn new(marks: Marks) -> Self {
+        Self { marks }
+    }
+
+    /// Sets rules and tables for all uplinks of the policy, and removes those of others. To be called at the start and whenever a link or a
+    /// route has changed: the kernel drops the routes of an interface that goes down. What is right already is left alone. Returns what
+    /// was changed, a sentence each. Blocks no longer than the kernel takes.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or others have routes in these tables.
+    pub fn set(&self, ways: &[Way]) -> anyhow::Result<Vec<String>> {
+        let ways = if self.marks.uplinks.is_some() { ways } else { &[] };
+        let mut kernel = Netlink::open().context("cannot ask the kernel for its routes")?;
+        let mut families = Vec::new();
+        for family in FAMILIES {
+            match read_tables(&mut kernel, family) {
+                Err(error) if is_missing(&error) && (ways.is_empty() || family == AddressFamily::Inet6) => {}
+                tables => {
+                    let tables = tables.with_context(|| format!("cannot read the tables of {}", name(family)))?;
+                    refuse_shared(&tables, ways, family)?;
+                    families.push((family, tables));
+                }
+            }
+        }
+        let mut done = Vec::new();
+        for (family, tables) in &families {
+            let changed = self.set_family(&mut kernel, *family, tables, ways);
+            done.extend(
+                changed.with_context(|| {
+                    format!("cannot set the rules and routes of {} for marked packets", name(*family))
+                })?,
+            );
+        }
+        Ok(done)
+    }
+
+    /// Removes all that [`Routing::set`] has ever set in this network namespace, and nothing else; it needs no record of it. True if there
+    /// was anything.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn remove() -> anyhow::Result<bool> {
+        let removed = Self::new(Marks::of(0, 0)).set(&[]).context("cannot remove the rules and routes of uplinks")?;
+        Ok(!removed.is_empty())
+    }
+
+    /// Tables come before the rules that lead to them, and go after them.
+    fn set_family(
+        &self,
+        kernel: &mut Netlink,
+        family: AddressFamily,
+        tables: &[Table],
+        ways: &[Way],
+    ) -> io::Result<Vec<String>> {
+        let mut done = Vec::new();
+        for way in ways {
+            let out = way.out(kernel, family)?;
+            if tables[way.slot as usize % UPLINK_SLOTS].set(kernel, out)? {
+                done.push(way.describe(family, out));
+            }
+        }
+        let slots: Vec<u32> = ways.iter().map(|way| way.slot).collect();
+        if rule::set(kernel, family, &self.marks, &slots)? {
+            done.push(format!("rules by mark for {} uplinks ({})", slots.len(), name(family)));
+        }
+        for (slot, table) in (0..).zip(tables).filter(|(slot, _)| !slots.contains(slot)) {
+            if table.clear(kernel)? {
+                done.push(format!("routing table {} is empty ({})", table_of(slot), name(family)));
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl Way {
+    /// The route of a family; `None`: there is none at present.
+    fn out(&self, kernel: &mut Netlink, family: AddressFamily) -> io::Result<Option<Route>> {
+        let router = match family {
+            AddressFamily::Inet6 => self.next_hop6.map(IpAddr::V6),
+            _ => self.next_hop4.map(IpAddr::V4),
+        };
+        let leads_out = self.interface != 0 && (router.is_some() || has_two_ends(kernel, self.interface)?);
+        Ok(leads_out.then_some(Route::Out { interface: self.interface, router }))
+    }
+
+    fn describe(&self, family: AddressFamily, out: Option<Route>) -> String {
+        let interface = nix::net::if_::if_indextoname(self.interface)
+            .map_or_else(|_| "an interface that is gone".to_owned(), |name| name.to_string_lossy().into_owned());
+        let way = match out {
+            Some(Route::Out { router: Some(router), .. }) => format!("leads to {router} by {interface}"),
+            Some(Route::Out { router: None, .. }) => format!("leads out by {interface}"),
+            _ => "leads nowhere at present".to_owned(),
+        };
+        format!("routing table {} {way} ({})", table_of(self.slot), name(family))
+    }
+}
+
+/// The table of a slot.
+const fn table_of(slot: u32) -> u32 {
+    FIRST_TABLE + slot
+}
+
+const fn name(family: AddressFamily) -> &'static str {
+    match family {
+        AddressFamily::Inet6 => "IPv6",
+        _ => "IPv4",
+    }
+}
+
+fn read_tables(kernel: &mut Netlink, family: AddressFamily) -> io::Result<Vec<Table>> {
+    (0..UPLINK_SLOTS as u32).map(|slot| Table::read(kernel, family, table_of(slot))).collect()
+}
+
+/// True if the kernel does not know the family.
+fn is_missing(error: &io::Error) -> bool {
+    [Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+/// A table that somebody else uses would send our packets by his routes, and his by ours.
+fn refuse_shared(tables: &[Table], ways: &[Way], family: AddressFamily) -> Result<(), Failure> {
+    let Some(way) = ways.iter().find(|way| tables[way.slot as usize % UPLINK_SLOTS].is_shared) else {
+        return Ok(());
+    };
+    let id = table_of(way.slot);
+    let ip = if family == AddressFamily::Inet6 { "ip -6" } else { "ip" };
+    let tables = format!("{FIRST_TABLE} to {}", table_of(UPLINK_SLOTS as u32 - 1));
+    Err(Failure::new(
+        Exit::Kernel,
+        format!(
+            "routing table {id}, which is ours for the packets of an uplink, has routes of others ({})",
+            name(family)
+        ),
+        format!(
+            "Give these routes another table than {tables}; they are: {ip} route show table {id}\n\
+             If nobody needs them: {ip} route flush table {id}"
+        ),
+    ))
+}
+
+/// True if a link has two ends alone, so that packets need no router's address: PPP, WireGuard, tun.
+fn has_two_ends(kernel: &mut Netlink, interface: u32) -> io::Result<bool> {
+    match kernel.link(interface) {
+        Ok(link) => Ok(link.header.flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp)),
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -42,10 +42,20 @@ impl Marks {
         Some(self.uplinks? + slot * (self.governed / GOVERNED))
     }
 
-    /// All values of a client's packets that are left to the kernel.
-    pub fn of_clients(&self) -> impl Iterator<Item = u32> {
-        let slots = (0..UPLINK_SLOTS as u32).filter_map(|slot| self.of_slot(slot));
-        std::iter::once(self.governed).chain(slots)
+    /// The first and the last of those values; `None`: there are none.
+    pub fn of_slots(&self) -> Option<(u32, u32)> {
+        Some((self.of_slot(0)?, self.of_slot(UPLINK_SLOTS as u32 - 1)?))
+    }
+
+    /// Values with masks, of which a client's packet that is left to the kernel matches exactly one.
+    pub fn of_clients(&self) -> Vec<(u32, u32)> {
+        let mut values = vec![(self.governed, self.mask)];
+        if let Some((first, _)) = self.of_slots() {
+            // 4 to 7 begin with the bits 01, 8 to 11 with 10.
+            let high = first | first << 1;
+            values.extend([(first, high), (first << 1, high)]);
+        }
+        values
     }
 }
 
@@ -58,7 +68,7 @@ mod tests {
         let marks = Marks::of(0x3000_0000, 1);
         assert_eq!((marks.translated, marks.governed, marks.settled), (0x1000_0000, 0x2000_0000, 0x3000_0000));
         assert_eq!(marks.of_slot(0), None);
-        assert_eq!(marks.of_clients().collect::<Vec<_>>(), [0x2000_0000]);
+        assert_eq!(marks.of_clients(), [(0x2000_0000, 0x3000_0000)]);
         assert_eq!(Marks::of(0xc0, 1).governed, 0x80);
     }
 
@@ -67,7 +77,9 @@ mod tests {
         let marks = Marks::of(0xf0, 2);
         assert_eq!((marks.translated, marks.governed, marks.settled), (0x10, 0x20, 0x30));
         assert_eq!((marks.of_slot(0), marks.of_slot(7)), (Some(0x40), Some(0xb0)));
-        assert_eq!(marks.of_clients().count(), 9);
+        let matches = |mark: u32| marks.of_clients().iter().filter(|(value, mask)| mark & mask == *value).count();
+        let matched: Vec<u32> = (0..16).map(|value| value << 4).filter(|mark| matches(*mark) == 1).collect();
+        assert_eq!(matched, [0x20, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xa0, 0xb0]);
     }
 
     #[test]

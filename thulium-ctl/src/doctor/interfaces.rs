@@ -92,13 +92,14 @@ impl Interfaces {
 
     /// Which packets the kernel has to fragment, in half a sentence; `None`: none, or it is not known.
     pub(super) fn fragmenting(&self, subject: &Subject) -> Option<String> {
-        let uplink = subject.uplinks.first()?;
-        let mtu = self.get(uplink)?.mtu;
-        let larger = |name: &&String| self.get(name).is_some_and(|lan| lan.mtu > mtu);
-        let lan = subject.lan.iter().find(larger)?;
-        Some(format!(
-            "those from {lan} that are larger than {uplink}'s MTU ({mtu}) are fragmented and forwarded by the kernel"
-        ))
+        subject.uplinks.iter().find_map(|uplink| {
+            let mtu = self.get(uplink)?.mtu;
+            let larger = |name: &&String| self.get(name).is_some_and(|lan| lan.mtu > mtu);
+            let lan = subject.lan.iter().find(larger)?;
+            Some(format!(
+                "those from {lan} that are larger than {uplink}'s MTU ({mtu}) are fragmented and forwarded by the kernel"
+            ))
+        })
     }
 }
 
@@ -123,7 +124,34 @@ pub(super) fn judge(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> 
         }
     }
     findings.extend(mtu(interfaces, subject));
+    findings.extend(overlapping(interfaces, subject));
     findings
+}
+
+/// Uplinks with the same network, such as two routers of one make: to the kernel both are one.
+fn overlapping(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> {
+    let networks = |name: &String| interfaces.get(name).into_iter().flat_map(Interface::networks).collect::<Vec<_>>();
+    let in_common = |one: &String, other: &String| {
+        let others = networks(other);
+        let overlaps = |net: &IpNet| others.iter().any(|other| net.contains(other) || other.contains(net));
+        networks(one).into_iter().find(overlaps)
+    };
+    let later = |first: usize| subject.uplinks.iter().skip(first + 1);
+    let pairs = subject.uplinks.iter().enumerate().flat_map(|(at, one)| later(at).map(move |other| (one, other)));
+    let shared = pairs.filter_map(|(one, other)| Some((one, other, in_common(one, other)?)));
+    shared.map(|(one, other, network)| same_network(one, other, network)).collect()
+}
+
+fn same_network(one: &str, other: &str, network: IpNet) -> Finding {
+    let meaning = "Clients' packets keep their uplink. But what the gateway itself sends to that network takes either, and for IPv4 an \
+                   uplink answers for the other's address. Better give one router another network.";
+    let finding = Finding::warn(INTERFACE, format!("the uplinks {one} and {other} have {network} in common"), meaning);
+    if network.addr().is_ipv6() {
+        return finding;
+    }
+    let conf = |name: &str, key: &str| format!(" net/ipv4/conf/{}/{key}", quoted(name));
+    let keys = [one, other].map(|name| conf(name, "arp_ignore=1") + &conf(name, "arp_announce=2"));
+    finding.fixed_by(format!("sysctl -w{}", keys.concat()))
 }
 
 fn named(subject: &Subject) -> impl Iterator<Item = (&str, &'static str)> {

@@ -3,6 +3,7 @@
 //! Each family of checks is a file with the facts it gathers (`look`) and a pure function from facts to findings (`judge`):
 //!
 //! * `system`: kernel, BPF file system. `interfaces`: up, addressed, MTU, XDP. `routes`: ways out, next hop, `rp_filter`.
+//! * `ip_rules`: rules of the kernel's routing.
 //! * `sysctls`: forwarding, ports. `names`: each name at each resolver. `helper`: the kernel's SIP helper.
 //! * `firewall`: rules of nftables and iptables. `programs`: XDP and TC programs of others. `offload`: what the hardware does.
 //!
@@ -17,6 +18,7 @@ mod finding;
 mod firewall;
 mod helper;
 mod interfaces;
+mod ip_rules;
 mod names;
 mod offload;
 mod programs;
@@ -53,6 +55,7 @@ pub fn examine(mut subject: Subject, bpffs: Option<&Path>) -> Report {
     };
     for family in subject.families() {
         findings.extend(routes::judge(&routes::look(family, &subject, &servers), &subject));
+        findings.extend(ip_rules::judge(&ip_rules::look(family), &subject, &servers));
     }
     match &asked {
         Ok(facts) => findings.extend(names::judge(facts)),

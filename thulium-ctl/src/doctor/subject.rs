@@ -1,6 +1,6 @@
 //! What is looked at: a policy, and the interfaces it names.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -79,6 +79,20 @@ impl Subject {
     /// All interfaces: uplinks first.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.uplinks.iter().chain(&self.lan).map(String::as_str)
+    }
+
+    /// The router that the policy names for the uplink by this interface.
+    pub(super) fn next_hop(&self, interface: &str, family: Family) -> Option<IpAddr> {
+        let uplink = self.policy.as_ref()?.uplinks.iter().find(|uplink| uplink.interface == interface)?;
+        match family {
+            Family::Ipv4 => uplink.next_hop4.map(IpAddr::V4),
+            Family::Ipv6 => uplink.next_hop6.map(IpAddr::V6),
+        }
+    }
+
+    /// True if clients are shared out among uplinks.
+    pub(super) fn has_several_uplinks(&self) -> bool {
+        self.uplinks.len() > 1
     }
 
     /// Clients of this family.

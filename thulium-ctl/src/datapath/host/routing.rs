@@ -37,7 +37,7 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-pub(crate) use self::rule::{END_PRIORITY, FIRST_PRIORITY};
+pub(crate) use self::rule::{END_PRIORITY, FIRST_PRIORITY, MAIN_PRIORITY};
 
 /// Says of rules and routes whose they are (`ip rule show protocol 84`).
 pub(crate) const PROTOCOL: u8 = 84;

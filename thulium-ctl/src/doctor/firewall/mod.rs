@@ -24,6 +24,7 @@ use std::{collections::HashMap, fs};
 
 use ipnet::IpNet;
 
+pub(super) use self::probe::Certainty;
 use self::{
     met::collect,
     probe::Probe,

@@ -32,13 +32,12 @@ impl Ends {
         }
     }
 
-    /// One for each flow, port range and LAN interface, and one for the gateway's answers. A flow whose policy is not known
+    /// One for each flow, port range, LAN interface and uplink, and one for the gateway's answers. A flow whose policy is not known
     /// stands for all.
     pub(super) fn probes<'a>(&'a self, subject: &'a Subject) -> Vec<Probe<'a>> {
-        let Some(way_out) = subject.uplinks.first() else { return Vec::new() };
-        let mut probes = Vec::new();
-        for way_in in &subject.lan {
-            probes.push(self.answers(way_in));
+        let mut probes: Vec<Probe<'a>> = subject.lan.iter().map(|way_in| self.answers(way_in)).collect();
+        let uplinks = || (0..).zip(&subject.uplinks);
+        for (way_in, (slot, way_out)) in subject.lan.iter().flat_map(|way_in| uplinks().map(move |out| (way_in, out))) {
             let of_flow = |whose: &'a str, protocol, ports, destinations| Probe {
                 whose,
                 family: self.family,
@@ -50,7 +49,8 @@ impl Ends {
                 state: "new",
                 sources: &self.clients,
                 destinations,
-                mark: Some(subject.mark.governed),
+                // Uplinks have slots in this order, unless others have been in their places before.
+                mark: Some(subject.mark.of_slot(slot).unwrap_or(subject.mark.governed)),
             };
             let Some(policy) = &subject.policy else {
                 probes.push(of_flow("of the policy", 17, (1, 65_535), &[]));

@@ -22,7 +22,7 @@ pub(super) fn fix(event: &Event<'_>, families: &BTreeSet<Family>, subject: &Subj
 /// A rule in front of all others of the base chain: accepting ends this chain alone, and the guard at the uplink judges what leaves.
 fn exempt(event: &Event<'_>, subject: &Subject) -> String {
     let ChainId { tool, family, table, name } = event.base;
-    let (mask, value) = (subject.mark.mask, subject.mark.governed);
+    let marks = &subject.mark;
     let with_in = matches!(event.hook, Hook::Prerouting | Hook::Forward);
     let with_out = matches!(event.hook, Hook::Forward | Hook::Postrouting);
     match tool {
@@ -34,7 +34,13 @@ fn exempt(event: &Event<'_>, subject: &Subject) -> String {
             if with_out {
                 rule += &format!(" oifname {}", nft_set(&subject.uplinks));
             }
-            rule += &format!(" meta mark & {mask:#010x} == {value:#010x} accept");
+            rule += &match marks.of_slots() {
+                None => format!(" meta mark & {:#010x} == {:#010x} accept", marks.mask, marks.governed),
+                Some((first, last)) => {
+                    let values = format!("{{ {:#010x}, {first:#010x}-{last:#010x} }}", marks.governed);
+                    format!(" meta mark & {:#010x} {values} accept", marks.mask)
+                }
+            };
             format!("nft {}", quoted(&rule))
         }
         Tool::Iptables(command) => {
@@ -46,11 +52,12 @@ fn exempt(event: &Event<'_>, subject: &Subject) -> String {
                 interface => format!(" {name} {}", quoted(interface)),
             };
             let rules = ways_in.iter().flat_map(|way_in| {
-                ways_out.iter().map(move |way_out| {
+                ways_out.iter().flat_map(move |way_out| {
                     let (way_in, way_out) = (option("-i", way_in), option("-o", way_out));
-                    format!(
-                        "{command} -t {table} -I {name}{way_in}{way_out} -m mark --mark {value:#010x}/{mask:#010x} -j ACCEPT"
-                    )
+                    let rule = format!("{command} -t {table} -I {name}{way_in}{way_out}");
+                    let accepting =
+                        |(value, mask)| format!("{rule} -m mark --mark {value:#010x}/{mask:#010x} -j ACCEPT");
+                    marks.of_clients().into_iter().map(accepting).collect::<Vec<_>>()
                 })
             });
             rules.collect::<Vec<_>>().join(" && ")

@@ -5,11 +5,20 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Facts, Neighbour, Route};
-use crate::doctor::{command::quoted, family::Family, finding::Finding, subject::Subject};
+use crate::{
+    datapath::host::SOURCE_MARK,
+    doctor::{command::quoted, family::Family, finding::Finding, subject::Subject},
+};
 
 const ROUTE: &str = "route";
 const NEXT_HOP: &str = "next-hop";
 const REVERSE_PATH: &str = "rp-filter";
+
+/// Metric of a default route that only its uplink's clients are to take: behind those of DHCP clients and the like.
+const BEHIND: u32 = 10_000;
+
+const LOST_ON_THE_WAY_IN: &str =
+    "What comes in by it and needs the kernel (larger than the LAN's MTU, TTL 1) is dropped without a trace.";
 
 /// Whether the routes lead where the datapath needs them.
 pub(in crate::doctor) fn judge(facts: &Facts, subject: &Subject) -> Vec<Finding> {
@@ -27,13 +36,16 @@ pub(in crate::doctor) fn judge(facts: &Facts, subject: &Subject) -> Vec<Finding>
         match (facts.default_by(uplink), facts.next_hops.get(uplink)) {
             (Some(route), _) => findings
                 .push(Finding::pass(ROUTE, format!("{} leads by {}", a_default_route(facts.family), route.words()))),
-            (None, _) if !facts.servers.is_empty() && strays.is_empty() => {
+            (None, _) if facts.leads_to_all_servers(uplink) => {
                 findings.push(Finding::pass(
                     ROUTE,
                     format!("{} routes to all known servers lead by {uplink}", facts.family.name()),
                 ));
             }
-            _ => findings.push(no_route(facts, uplink)),
+            (None, Some((hop, _))) if subject.next_hop(uplink, facts.family) == Some(*hop) => {
+                findings.push(Finding::pass(ROUTE, format!("the policy names the way out by {uplink}: {hop}")));
+            }
+            _ => findings.push(no_route(facts, subject, uplink)),
         }
         match facts.next_hops.get(uplink) {
             Some((hop, neighbour)) => findings.push(next_hop(facts, uplink, *hop, neighbour)),
@@ -46,8 +58,9 @@ pub(in crate::doctor) fn judge(facts: &Facts, subject: &Subject) -> Vec<Finding>
             None => findings
                 .push(Finding::not_tested(NEXT_HOP, format!("no {} route by {uplink} names one", facts.family.name()))),
         }
-        findings.extend((facts.family == Family::Ipv4).then(|| reverse(facts, uplink)));
+        findings.extend((facts.family == Family::Ipv4).then(|| reverse(facts, subject, uplink)));
     }
+    findings.extend(taken_in_turn(facts, subject));
     findings.extend(strays);
     findings.extend(
         facts.clients.iter().filter_map(|(clients, route)| unreachable(facts, subject, *clients, route.as_ref())),
@@ -76,7 +89,7 @@ fn trouble(facts: &Facts, check: &'static str, seen: String, meaning: &str) -> F
     )
 }
 
-fn no_route(facts: &Facts, uplink: &str) -> Finding {
+fn no_route(facts: &Facts, subject: &Subject, uplink: &str) -> Finding {
     let (default, meaning) = match facts.family {
         Family::Ipv4 => (
             "default route",
@@ -92,7 +105,12 @@ fn no_route(facts: &Facts, uplink: &str) -> Finding {
     match facts.routers.get(uplink) {
         Some(router) => {
             let ip = if router.is_ipv6() { "ip -6" } else { "ip" };
-            finding.fixed_by(format!("{ip} route replace default via {router} dev {}", quoted(uplink)))
+            let route = format!("default via {router} dev {}", quoted(uplink));
+            // The default route by another uplink stays, and stays the one that counts.
+            finding.fixed_by(match facts.defaults.as_ref().is_ok_and(|routes| !routes.is_empty()) {
+                true if subject.has_several_uplinks() => format!("{ip} route add {route} metric {BEHIND}"),
+                _ => format!("{ip} route replace {route}"),
+            })
         }
         None => finding,
     }
@@ -127,6 +145,25 @@ fn stray(facts: &Facts, subject: &Subject, server: IpAddr, route: Option<&Route>
     })
 }
 
+/// A default route with several ways: which one a packet takes is chosen by its addresses.
+fn taken_in_turn(facts: &Facts, subject: &Subject) -> Option<Finding> {
+    let [first, ..] = facts.shared.as_slice() else { return None };
+    let ways: Vec<String> = facts.shared.iter().map(Route::words).collect();
+    let seen = format!("the default route of {} is shared out among {}", facts.family.name(), ways.join(" and "));
+    let is_uplink = |route: &&Route| subject.uplinks.contains(&route.device);
+    if facts.shared.iter().all(|route| is_uplink(&route)) {
+        let seen =
+            format!("{seen}: governed clients keep their uplink, what else the gateway forwards or sends takes either");
+        return Some(Finding::pass(ROUTE, seen));
+    }
+    let meaning = "What takes the way that is no uplink is left to the kernel: of a client's connections some work and others do not.";
+    let finding = trouble(facts, ROUTE, seen, meaning);
+    let kept = facts.shared.iter().find(is_uplink).unwrap_or(first);
+    let Some(gateway) = kept.gateway else { return Some(finding) };
+    let ip = if gateway.is_ipv6() { "ip -6" } else { "ip" };
+    Some(finding.fixed_by(format!("{ip} route replace default via {gateway} dev {}", quoted(&kept.device))))
+}
+
 /// A client that no route leads back to by the LAN is taken for spoofed.
 fn unreachable(facts: &Facts, subject: &Subject, clients: IpNet, route: Option<&Route>) -> Option<Finding> {
     let way = match route {
@@ -148,16 +185,17 @@ fn unreachable(facts: &Facts, subject: &Subject, clients: IpNet, route: Option<&
     ))
 }
 
-fn reverse(facts: &Facts, uplink: &str) -> Finding {
+fn reverse(facts: &Facts, subject: &Subject, uplink: &str) -> Finding {
     let way_back = facts.way_back();
     match facts.reverse_path.get(uplink) {
+        Some(1) if subject.has_several_uplinks() => reverse_by_mark(facts, subject, uplink),
         Some(1) if way_back.is_some_and(|device| device != uplink) => Finding::fail(
             REVERSE_PATH,
             format!(
                 "rp_filter of {uplink} is strict, and the way back to the servers is {}",
                 way_back.unwrap_or_default()
             ),
-            "What comes in by it and needs the kernel (larger than the LAN's MTU, TTL 1) is dropped without a trace.",
+            LOST_ON_THE_WAY_IN,
         )
         .fixed_by(format!("sysctl -w net/ipv4/conf/{}/rp_filter=2", quoted(uplink))),
         Some(1) => {
@@ -166,4 +204,22 @@ fn reverse(facts: &Facts, uplink: &str) -> Finding {
         Some(_) => Finding::pass(REVERSE_PATH, format!("rp_filter of {uplink} is not strict")),
         None => Finding::not_tested(REVERSE_PATH, format!("{uplink} has none")),
     }
+}
+
+/// Whether a strict `rp_filter` knows that clients of an uplink answer by it, whatever the default route.
+fn reverse_by_mark(facts: &Facts, subject: &Subject, uplink: &str) -> Finding {
+    if facts.by_mark.contains(uplink) {
+        let seen = format!(
+            "rp_filter of {uplink} is strict, and goes by the mark ({SOURCE_MARK}): with it, {uplink} is the way back"
+        );
+        return Finding::pass(REVERSE_PATH, seen);
+    }
+    if !subject.is_attached {
+        let seen =
+            format!("rp_filter of {uplink} is strict, and does not go by the mark yet: `run` sets {SOURCE_MARK}");
+        return Finding::pass(REVERSE_PATH, seen);
+    }
+    let seen = format!("rp_filter of {uplink} is strict, and does not go by the mark any more ({SOURCE_MARK} is 0)");
+    Finding::fail(REVERSE_PATH, seen, LOST_ON_THE_WAY_IN)
+        .fixed_by(format!("sysctl -w net/ipv4/conf/{}/{SOURCE_MARK}=1", quoted(uplink)))
 }

@@ -18,6 +18,8 @@ use crate::datapath::marks::Marks;
 
 /// Priority of the first rule of slot 0: behind what an admin usually adds, before the kernel's main table (32766).
 pub(crate) const FIRST_PRIORITY: u32 = 32_000;
+/// Of the rule that leads to the kernel's main table, in every network namespace.
+pub(crate) const MAIN_PRIORITY: u32 = 32_766;
 /// Rules of a slot.
 const RULES: u32 = 2;
 /// One behind the last rule of the last slot.

@@ -1,6 +1,7 @@
 //! What the tools print, captured, and what is made of it.
 
 mod ipv6;
+mod uplinks;
 
 use std::collections::BTreeMap;
 

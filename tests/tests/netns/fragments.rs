@@ -40,7 +40,7 @@ fn message(first: &str) -> Vec<u8> {
 }
 
 /// The phone invites, the server answers: both messages arrive whole and unmodified.
-fn call(phone: &UdpSocket, server: &UdpSocket, to: SocketAddr) -> Result<SocketAddr> {
+pub(crate) fn call(phone: &UdpSocket, server: &UdpSocket, to: SocketAddr) -> Result<SocketAddr> {
     let (invite, answer) = (message("INVITE sip:200@acme.thulium.com SIP/2.0"), message("SIP/2.0 200 OK"));
     ensure!(invite.len() > 4000, "an INVITE of {} bytes", invite.len());
     let mut buffer = vec![0; 8192];

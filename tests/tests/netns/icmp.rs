@@ -26,7 +26,7 @@ flows:
 ";
 const MEDIA: SocketAddr = SocketAddr::new(IpAddr::V4(THULIUM), 16_000);
 /// The MTU of the narrow link, bytes.
-const NARROW: u32 = 1300;
+pub(crate) const NARROW: u32 = 1300;
 /// How soon an answer has to come.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -68,7 +68,7 @@ fn path_mtu(socket: &UdpSocket) -> Result<u32> {
 }
 
 /// Sends datagrams that are too large until the kernel knows, and refuses, them.
-fn learns_mtu(socket: &UdpSocket) -> Result<()> {
+pub(crate) fn learns_mtu(socket: &UdpSocket) -> Result<()> {
     discover_mtu(socket)?;
     eventually("the path's MTU", || {
         // The datagram itself is lost, or refused by the kernel that knows already.
@@ -201,7 +201,7 @@ fn port_unreachable_reaches_the_socket_that_it_is_about() -> Result<()> {
 }
 
 /// True for an ICMP packet of this type to the first client.
-fn is_icmp(kind: u8) -> impl Fn(&[u8]) -> bool {
+pub(crate) fn is_icmp(kind: u8) -> impl Fn(&[u8]) -> bool {
     move |packet| packet.len() >= 28 && packet[9] == 1 && packet[16..20] == CLIENT.octets() && packet[20] == kind
 }
 

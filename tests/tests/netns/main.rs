@@ -22,6 +22,7 @@ mod office;
 mod offloads;
 mod refusals;
 mod routed;
+mod routing;
 mod shares;
 mod startup;
 mod survival;

@@ -4,6 +4,7 @@ mod ipv6;
 mod programs;
 mod rules;
 mod settings;
+mod uplinks;
 
 use std::fs;
 

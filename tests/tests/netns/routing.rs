@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Clients prefer the second uplink; the kernel's default route leads by the first one.
-const POLICY: &str = "\
+pub(crate) const POLICY: &str = "\
 version: 1
 system: acme
 lan: { interfaces: [lan0] }
@@ -45,7 +45,7 @@ const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(192, 168, 30, 10);
 const BRANCH: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 
 /// An office with two uplinks of different MTUs, a second LAN, a VPN, an admin's own rules, and strict checks of sources.
-fn office() -> Result<Lab> {
+pub(crate) fn office() -> Result<Lab> {
     let lab = Lab::new()?;
     lab.add_uplink(Isp::B)?;
     set_mtu(&lab, Isp::A, NARROWER)?;
@@ -142,7 +142,7 @@ fn a_client_learns_the_mtu_of_its_own_uplink() -> Result<()> {
     gateway.expect_refused(&[])
 }
 
-fn learns_of_its_uplink(lab: &Lab, port: u16) -> Result<()> {
+pub(crate) fn learns_of_its_uplink(lab: &Lab, port: u16) -> Result<()> {
     let _server = Echo::new(&lab.internet, &[MEDIA])?;
     let phone = lab.lan.udp((CLIENT, port))?;
     phone.connect(MEDIA)?;
@@ -156,15 +156,15 @@ fn learns_of_its_uplink(lab: &Lab, port: u16) -> Result<()> {
 fn a_long_invite_is_fragmented_for_the_clients_uplink() -> Result<()> {
     let lab = office()?;
     let gateway = lab.start(POLICY)?;
-    invites(&lab)?;
+    invites(&lab, 5060)?;
     gateway.expect_refused(&[])
 }
 
 /// Two calls whose messages have 4 kB, so that the second one meets what the first one left.
-fn invites(lab: &Lab) -> Result<()> {
+pub(crate) fn invites(lab: &Lab, port: u16) -> Result<()> {
     let [other, wire] = [Isp::A, Isp::B].map(|isp| Capture::new(&lab.internet, isp.far_interface()));
     let (other, wire) = (other?, wire?);
-    let (phone, server) = (lab.lan.udp((CLIENT, 5060))?, lab.internet.udp(SIP)?);
+    let (phone, server) = (lab.lan.udp((CLIENT, port))?, lab.internet.udp(SIP)?);
     for _ in 0..2 {
         let mapped = call(&phone, &server, SIP)?;
         ensure!(mapped.ip() == Isp::B.address(), "the server saw {mapped}");
@@ -306,7 +306,7 @@ fn all_of_it_works_without_the_daemon() -> Result<()> {
 fn everything(lab: &Lab, gateway: &Gateway<'_>) -> Result<()> {
     answers_time_exceeded(lab)?;
     learns_of_its_uplink(lab, 33_001)?;
-    invites(lab)?;
+    invites(lab, 5061)?;
     by_the_admins_rules(lab)?;
     gateway.expect_refused(&[])
 }

@@ -1,6 +1,6 @@
 //! The interfaces of the policy: whether they are there, up and addressed, and their MTUs.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fs, net::IpAddr};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -33,6 +33,8 @@ pub(super) struct Interface {
     pub(super) xdp: Option<(u64, u64)>,
     /// What its carrier depends on here: a VLAN's link, or the other end of a veth pair.
     pub(super) below: Option<String>,
+    /// True if it answers by ARP for its own addresses alone, and asks from them.
+    pub(super) keeps_arp: bool,
 }
 
 /// The interfaces of the machine by name; or why they cannot be listed.
@@ -41,7 +43,20 @@ pub(super) struct Interfaces(pub(super) Result<BTreeMap<String, Interface>, Stri
 
 /// Lists the interfaces of this network namespace.
 pub(super) fn look() -> Interfaces {
-    Interfaces(ask_json("ip", "-details -json address show").map(|json| parse(&json)))
+    let mut interfaces = ask_json("ip", "-details -json address show").map(|json| parse(&json));
+    for (name, interface) in interfaces.iter_mut().flatten() {
+        interface.keeps_arp = arp_setting(name, "arp_ignore") >= 1 && arp_setting(name, "arp_announce") == 2;
+    }
+    Interfaces(interfaces)
+}
+
+/// The greater of an interface's setting and that of all counts.
+fn arp_setting(interface: &str, key: &str) -> u8 {
+    let value = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/{key}")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    };
+    value("all").max(value(interface))
 }
 
 fn parse(json: &Value) -> BTreeMap<String, Interface> {
@@ -62,6 +77,7 @@ fn interface(link: &Value) -> Interface {
         addresses: addresses.collect(),
         is_ethernet: link["link_type"] == "ether",
         below: link["link"].as_str().map(str::to_owned),
+        keeps_arp: false,
         xdp: link["xdp"]["prog"]["id"].as_u64().map(|id| (link["xdp"]["mode"].as_u64().unwrap_or_default(), id)),
     }
 }
@@ -139,13 +155,20 @@ fn overlapping(interfaces: &Interfaces, subject: &Subject) -> Vec<Finding> {
     let later = |first: usize| subject.uplinks.iter().skip(first + 1);
     let pairs = subject.uplinks.iter().enumerate().flat_map(|(at, one)| later(at).map(move |other| (one, other)));
     let shared = pairs.filter_map(|(one, other)| Some((one, other, in_common(one, other)?)));
-    shared.map(|(one, other, network)| same_network(one, other, network)).collect()
+    let keep_apart = |names: [&String; 2]| {
+        names.iter().all(|name| interfaces.get(name).is_some_and(|interface| interface.keeps_arp))
+    };
+    shared.map(|(one, other, network)| same_network(one, other, network, keep_apart([one, other]))).collect()
 }
 
-fn same_network(one: &str, other: &str, network: IpNet) -> Finding {
+fn same_network(one: &str, other: &str, network: IpNet, keep_apart: bool) -> Finding {
+    let seen = format!("the uplinks {one} and {other} have {network} in common");
+    if keep_apart {
+        return Finding::pass(INTERFACE, format!("{seen}, and ask and answer by ARP for themselves alone"));
+    }
     let meaning = "Clients' packets keep their uplink. But what the gateway itself sends to that network takes either, and for IPv4 an \
                    uplink answers for the other's address. Better give one router another network.";
-    let finding = Finding::warn(INTERFACE, format!("the uplinks {one} and {other} have {network} in common"), meaning);
+    let finding = Finding::warn(INTERFACE, seen, meaning);
     if network.addr().is_ipv6() {
         return finding;
     }

@@ -50,7 +50,8 @@ fn a_packet_whose_time_is_up_is_answered() -> Result<()> {
     let office = Capture::new(&lab.lan, "eth0")?;
     let probe = Ipv6::new(CLIENT, THULIUM6).hop_limit(1).udp(33_000, 16_000, b"where are you?");
     lab.send_from_lan(&probe)?;
-    let exceeded = office.next(|packet| packet.len() >= 88 && packet[0] >> 4 == 6 && packet[6] == 58 && packet[40] == 3)?;
+    let exceeded =
+        office.next(|packet| packet.len() >= 88 && packet[0] >> 4 == 6 && packet[6] == 58 && packet[40] == 3)?;
     ensure!(exceeded[24..40] == CLIENT.octets() && exceeded[48..][8..40] == probe[8..40], "{exceeded:02x?}");
     gateway.expect_refused(&[])
 }

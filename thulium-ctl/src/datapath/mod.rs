@@ -6,6 +6,8 @@
 //! * [`publish`]: an image of the policy → the maps, in force by one flip.
 //! * [`attach`]: programs → hooks, replacing those of an earlier run without a gap. [`xdp`]: where XDP is right.
 //! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back. [`marks`]: our bits of the packet mark.
+//! * [`replies`]: DNS replies that the programs hand to the daemon.
+//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back.
 
 pub mod attach;
 pub mod host;
@@ -17,6 +19,7 @@ pub mod object;
 pub mod pins;
 pub mod publish;
 pub mod qdisc;
+pub mod replies;
 mod source;
 pub mod sweep;
 pub mod tables;

@@ -11,6 +11,7 @@
 //! * [`tls`]: do the first bytes of a flow with a TLS floor keep to it?
 //! * [`translate`]: the rewrite.
 //! * [`mss`]: a TCP segment size that the path can carry.
+//! * [`dns`]: what replies to clients teach of the policy's names; beside the pipeline, in programs of their own.
 //! * [`answer`]: what becomes of a refused packet whose sender is told.
 //! * `route`: where to (BPF only).
 //! * `uplinks`: which uplink is which, and what it can do at present (BPF only).
@@ -26,6 +27,7 @@
 pub mod abi;
 pub mod answer;
 pub mod checksum;
+pub mod dns;
 pub mod fragment;
 pub mod frame;
 pub mod judge;

@@ -26,6 +26,7 @@ mod programs {
     use thulium_ebpf::{
         abi::{Address4, Address6, Direction, SWEEP_STEPS},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
+        dns,
         frame::{Hook as _, TcFrame, XdpFrame},
         maps::REFUSAL,
         moment::Moment,
@@ -209,6 +210,24 @@ mod programs {
             refusal.reason(),
             refusal.flow()
         );
+    }
+
+    /// LAN ingress, TC, before `lan_ingress`: which names do clients ask for? Optional, and never in anybody's way.
+    #[classifier]
+    pub fn lan_queries(context: TcContext) -> i32 {
+        if let Some(moment) = Moment::read() {
+            dns::note(&TcFrame::peek(context), &moment);
+        }
+        TCX_NEXT
+    }
+
+    /// LAN egress, TC: which addresses do they have? As `lan_queries`.
+    #[classifier]
+    pub fn lan_replies(context: TcContext) -> i32 {
+        if let Some(moment) = Moment::read() {
+            dns::learn(&TcFrame::peek(context), &moment);
+        }
+        TCX_NEXT
     }
 
     #[panic_handler]

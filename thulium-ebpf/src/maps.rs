@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, Queue},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
     helpers::generated::bpf_map_pop_elem,
     macros::btf_map,
 };
@@ -13,10 +13,11 @@ use crate::{
     abi::{
         Address, Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint,
         FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Name,
-        NameEntry, PortKey, PortOwner, PortPrefix, RESTING_PORTS, RemoteAddress, RemotePrefix, RestingPort, Settings,
-        SlotName, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
+        NameEntry, PortKey, PortOwner, PortPrefix, Query, QueryKey, RESTING_PORTS, RemoteAddress, RemotePrefix, Reply,
+        RestingPort, Settings, SlotName, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
     },
     answer::reset::Reset,
+    dns::Room,
     parse::Packet,
     tls::{Hellos, Walk},
     verdict::Refusal,
@@ -43,6 +44,11 @@ pub type Remotes<A> = LpmTrie<RemotePrefix<A>, RemoteAddress, 65_536>;
 /// Addresses that DNS replies have just taught: remote address → the hosts that it was named for, until when. An LRU, since they
 /// are hints: the daemon puts what it learns into [`Remotes`].
 pub type Learned<A> = LruHashMap<A, RemoteAddress, 16_384>;
+
+/// Clients' queries for names of the policy whose replies have not come yet.
+pub type Queries<A> = LruHashMap<QueryKey<A>, Query, 16_384>;
+/// The resolvers whose replies teach → 1.
+pub type Resolvers<A> = HashMap<A, u32, 256, LAZY>;
 
 /// Takes the next item out of a [`Sweep`] into `item`. False if there is none. The map's own method needs room for two of them on
 /// the stack.
@@ -93,6 +99,10 @@ pub trait Tables: Address {
     fn remotes() -> &'static Remotes<Self>;
     /// Hosts by address, as DNS replies have just taught.
     fn learned() -> &'static Learned<Self>;
+    /// Queries whose replies are awaited.
+    fn queries() -> &'static Queries<Self>;
+    /// Resolvers whose replies teach.
+    fn resolvers() -> &'static Resolvers<Self>;
     /// This CPU's scratch; never null, but the verifier has to see it checked.
     fn scratch() -> *mut Scratch<Self>;
 }
@@ -101,7 +111,8 @@ pub trait Tables: Address {
 macro_rules! tables {
     (
         $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
-        $client_prefixes:literal, $remotes:literal, $learned:literal, $scratch:literal
+        $client_prefixes:literal, $remotes:literal, $learned:literal, $queries:literal,
+        $resolvers:literal, $scratch:literal
     ) => {
         mod $module {
             use super::*;
@@ -122,6 +133,10 @@ macro_rules! tables {
             static REMOTES: Remotes<$address> = LpmTrie::new();
             #[btf_map(name = $learned)]
             static LEARNED: Learned<$address> = LruHashMap::new();
+            #[btf_map(name = $queries)]
+            static QUERIES: Queries<$address> = LruHashMap::new();
+            #[btf_map(name = $resolvers)]
+            static RESOLVERS: Resolvers<$address> = HashMap::new();
             #[btf_map(name = $scratch)]
             static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
 
@@ -167,6 +182,16 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
+                fn queries() -> &'static Queries<Self> {
+                    &QUERIES
+                }
+
+                #[inline(always)]
+                fn resolvers() -> &'static Resolvers<Self> {
+                    &RESOLVERS
+                }
+
+                #[inline(always)]
                 fn scratch() -> *mut Scratch<Self> {
                     SCRATCH.get_ptr_mut(0).map_or(core::ptr::null_mut(), |room| room.cast())
                 }
@@ -186,6 +211,8 @@ tables!(
     "prefixes4",
     "remotes4",
     "learned4",
+    "queries4",
+    "resolvers4",
     "scratch4"
 );
 tables!(
@@ -199,6 +226,8 @@ tables!(
     "prefixes6",
     "remotes6",
     "learned6",
+    "queries6",
+    "resolvers6",
     "scratch6"
 );
 
@@ -238,6 +267,15 @@ pub static UPLINK_TRAFFIC: PerCpuArray<UplinkTraffic, UPLINK_SLOTS> = PerCpuArra
 /// The policy's names, wildcards among them → what a DNS reply about them teaches.
 #[btf_map(name = "names")]
 pub static NAMES: HashMap<Name, NameEntry, 4096> = HashMap::new();
+
+/// Where a DNS message is read: filled anew by each program that reads one.
+#[btf_map(name = "dns")]
+pub static DNS: PerCpuArray<[u64; size_of::<Room>().div_ceil(8)], 1> = PerCpuArray::new();
+
+/// Replies about names of the policy, for the daemon. Without a reader it fills up, and no more come in; what they taught is in
+/// [`Learned`].
+#[btf_map(name = "replies")]
+pub static REPLIES: RingBuf<Reply, 262_144> = RingBuf::new();
 
 /// Interfaces of the policy by index.
 #[btf_map(name = "interfaces")]

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 32] = [
+const MAPS: [&str; 36] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -43,6 +43,10 @@ const MAPS: [&str; 32] = [
     "remotes6",
     "learned4",
     "learned6",
+    "queries4",
+    "queries6",
+    "resolvers4",
+    "resolvers6",
     "names",
     "choices",
     "homes6",

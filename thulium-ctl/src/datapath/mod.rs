@@ -7,7 +7,6 @@
 //! * [`attach`]: programs → hooks, replacing those of an earlier run without a gap. [`xdp`]: where XDP is right.
 //! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back. [`marks`]: our bits of the packet mark.
 //! * [`replies`]: DNS replies that the programs hand to the daemon.
-//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back.
 
 pub mod attach;
 pub mod host;

@@ -37,6 +37,14 @@ impl TcFrame {
     /// The skb of this context. Pulls the headers into the linear area where the driver left them in pages.
     #[inline(always)]
     pub fn new(context: TcContext) -> Self {
+        let frame = Self::peek(context);
+        frame.pull();
+        frame
+    }
+
+    /// The skb of this context as it is: only [`Frame::byte`] sees all of it.
+    #[inline(always)]
+    pub fn peek(context: TcContext) -> Self {
         // SAFETY: the kernel hands us a valid context.
         let interface = unsafe { (*context.skb.skb).ifindex };
         let link_header = match INTERFACES.get_ptr(interface) {
@@ -44,12 +52,18 @@ impl TcFrame {
             Some(known) => unsafe { (*known).link_header as usize & 0xe },
             None => ETHERNET,
         };
+        Self(context, link_header)
+    }
+
+    /// Pulls the headers into the linear area.
+    #[inline(always)]
+    pub fn pull(&self) {
+        let context = &self.0;
         let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
         if context.data() + wanted as usize > context.data_end() {
             // A failure shows as a packet that is too short.
             let _ = context.pull_data(wanted);
         }
-        Self(context, link_header)
     }
 
     /// First byte of the linear area and the byte behind its last.

@@ -39,7 +39,7 @@ impl<A: Rewrite + Outside + Routed + Answer> Network for A {}
 
 /// Reads the headers of a frame of family `A` into this CPU's scratch.
 #[inline(always)]
-fn read_packet<'a, H: Hook, A: Network>(frame: &H) -> Option<&'a mut Packet<A>> {
+pub(crate) fn read_packet<'a, H: Hook, A: Network>(frame: &H) -> Option<&'a mut Packet<A>> {
     // SAFETY: this CPU's alone until the program ends, and filled before it is read.
     let packet = unsafe { &raw mut (*A::scratch().as_mut()?).packet };
     unsafe { packet.write(Packet::nothing(frame.network())) };

@@ -59,6 +59,8 @@ struct InForce {
     ebpf: Ebpf,
     tables: Tables,
     attachments: Vec<Attachment>,
+    /// Why names are not learned from DNS replies, if they are not.
+    unlearned: Option<Warning>,
     /// Of the policy and the host; those of the interfaces change (see [`Ground::warnings`]).
     warnings: Vec<Warning>,
 }

@@ -106,7 +106,7 @@ impl Daemon {
                         let is_taken_up = done.is_ok();
                         report(&facts, "the change of the interfaces", done).await;
                         let mut facts = facts.lock().await;
-                        facts.ground = present.warnings(&policy);
+                        facts.ground = in_force.warnings_of(&present, &policy);
                         facts.daemon.uplinks.clone_from(&present.uplinks);
                         facts.daemon.interfaces.clone_from(&in_force.attachments);
                         if is_taken_up {
@@ -139,13 +139,28 @@ impl Daemon {
             unresolved: Vec::new(),
             warnings: self.in_force.warnings.clone(),
         };
-        let ground = self.ground.warnings(&self.policy);
+        let ground = self.in_force.warnings_of(&self.ground, &self.policy);
         let policy = Document::from(&self.policy).to_yaml()?;
         Ok(Facts { daemon, names: self.names.clone(), policy, ground, troubles: BTreeMap::new() })
     }
 }
 
 impl InForce {
+    /// Takes up what was attached.
+    pub(super) fn take(&mut self, attached: attach::Attached) {
+        let unlearned = attached.warning();
+        if let Some(error) = attached.unlearned.as_ref().filter(|_| unlearned != self.unlearned) {
+            say(&format!("names are not learned from DNS replies: {error:#}"));
+        }
+        self.unlearned = unlearned;
+        self.attachments = attached.interfaces;
+    }
+
+    /// What the admin should know of the interfaces, and of the programs there.
+    fn warnings_of(&self, ground: &Ground, policy: &Policy) -> Vec<Warning> {
+        ground.warnings(policy).into_iter().chain(self.unlearned.clone()).collect()
+    }
+
     /// Takes up what changed at the interfaces: one that was made anew has another index and no programs yet.
     fn follow(&mut self, setup: &Setup, policy: &Policy, was: &Ground, is: &Ground) -> anyhow::Result<()> {
         if is.interfaces != was.interfaces {
@@ -160,7 +175,8 @@ impl InForce {
             self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
         }
         if is.interfaces != was.interfaces {
-            self.attachments = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+            let attached = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+            self.take(attached);
             attach::release_others(policy, &is.interfaces, &setup.pins)?;
         }
         Ok(())

@@ -115,17 +115,19 @@ fn put_in_force(
         tables.publish(policy, &slots, &ground.clients, ports)?;
         Ok(())
     };
-    let attachments = if before.pins {
-        let attachments = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
+    let attached = if before.pins {
+        let attached = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
         publish(&mut tables)?;
-        attachments
+        attached
     } else {
         publish(&mut tables)?;
         attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
     };
     release_others(policy, &ground.interfaces, &setup.pins)?;
     let warnings = warnings(policy, ports, other_capacity);
-    Ok(InForce { slots, ports, host, ebpf, tables, attachments, warnings })
+    let mut in_force = InForce { slots, ports, host, ebpf, tables, attachments: Vec::new(), unlearned: None, warnings };
+    in_force.take(attached);
+    Ok(in_force)
 }
 
 /// The uplink's address that an earlier run left in force.

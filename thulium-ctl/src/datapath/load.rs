@@ -9,7 +9,7 @@ use aya::{
 };
 use thulium_ebpf::abi::RESTING_PORTS;
 
-use super::{marks::Marks, object, pins::Pins};
+use super::{attach::is_optional, marks::Marks, object, pins::Pins};
 use crate::{
     exit::{Exit, Failure},
     policy::Policy,
@@ -74,7 +74,7 @@ const LOG_DEBUG: u8 = 4;
 
 /// Programs in the kernel, not attached yet.
 pub struct Loaded {
-    /// The programs and maps.
+    /// The programs and maps; the optional programs are loaded when they are attached.
     pub ebpf: Ebpf,
     /// Sessions that the pinned table has room for, if that is not what the policy asks for.
     pub other_capacity: Option<u32>,
@@ -118,19 +118,23 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
         }
     }
     let mut ebpf = loader.load(object).map_err(|error| explain(anyhow::Error::from(error)))?;
-    for (name, program) in ebpf.programs_mut() {
-        let name = name.to_owned();
-        load_program(program).map_err(|error| explain_program(&name, error))?;
+    for (name, program) in ebpf.programs_mut().filter(|(name, _)| !is_optional(name)) {
+        load_program(name, program)?;
     }
     Ok(Loaded { ebpf, other_capacity })
 }
 
-fn load_program(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
+/// Loads a program into the kernel.
+///
+/// # Errors
+/// If the kernel does not take it, with the last lines of the verifier's log.
+pub(super) fn load_program(name: &str, program: &mut Program) -> anyhow::Result<()> {
+    let loaded = match program {
         Program::SchedClassifier(program) => program.load(),
         Program::Xdp(program) => program.load(),
         _ => Ok(()),
-    }
+    };
+    loaded.map_err(|error| explain_program(name, error))
 }
 
 fn pinned_capacity(pins: &Pins) -> Option<u32> {

@@ -9,15 +9,16 @@ use super::{
     interfaces::Interfaces,
     subject::Subject,
 };
-use crate::datapath::kernel;
+use crate::datapath::{attach::is_optional, kernel};
 
 const XDP: &str = "xdp-program";
 const TC: &str = "tc-program";
 
 /// Names of our programs.
 const OURS: [&str; 5] = ["lan_ingress", "uplink_ingress", "uplink_egress", "lan_xdp", "uplink_xdp"];
-/// Handle of our clsact filters.
+/// Handle of our clsact filters, and of those that only look at DNS.
 const OUR_HANDLE: &str = "0x7468";
+const HANDLE_OF_LEARNERS: &str = "0x7469";
 
 /// A direction at an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,9 @@ fn tcx(interface: &str, kind: TcAttachType, is_attached: bool) -> Result<Vec<Cla
             removal: detach(id),
         }
     };
-    Ok(programs.into_iter().map(classifier).collect())
+    // Those that only look at DNS are in nobody's way.
+    let judging = programs.into_iter().filter(|program| !program.name_as_str().is_some_and(is_optional));
+    Ok(judging.map(classifier).collect())
 }
 
 /// The filters in the clsact qdisc, by priority.
@@ -105,6 +108,7 @@ fn filters_of(json: &Value, interface: &str, side: Side, is_attached: bool) -> V
     // A head without options, and the hash tables of u32, are no filters.
     let filters =
         listed.filter(|filter| filter["options"].is_object() && filter["options"].get("ht_divisor").is_none());
+    let filters = filters.filter(|filter| filter["options"]["handle"] != HANDLE_OF_LEARNERS);
     let classifier = |filter: &Value| {
         let (kind, priority) =
             (filter["kind"].as_str().unwrap_or_default(), filter["pref"].as_u64().unwrap_or_default());

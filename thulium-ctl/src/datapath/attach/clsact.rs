@@ -8,14 +8,19 @@ use aya::programs::{
     tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
 };
 
-use super::{Fresh, Target, pinned::pin};
+use super::{Fresh, Target, pinned::pin, target::is_optional};
 use crate::datapath::pins::Pins;
 
-/// Priority and handle of our clsact filters, by which a later run finds them. First of all: a filter before ours that ends
-/// with `ok` would keep packets from it.
-const FILTER: NlOptions = NlOptions { priority: 1, handle: TcHandle::new(0, 0x7468), classid: None };
+/// Priority and handle of a program's filter, by which a later run finds it. First of all: a filter before ours that ends with
+/// `ok` would keep packets from it. Of filters with one priority the one that was added last runs first (kernel:
+/// `cls_bpf_change`).
+fn options(program: &str) -> NlOptions {
+    let handle = if is_optional(program) { 0x7469 } else { 0x7468 };
+    NlOptions { priority: 1, handle: TcHandle::new(0, handle), classid: None }
+}
 
-/// A clsact filter is no link: the filter itself outlives us, and a pin of its program says that it is ours.
+/// A clsact filter is no link: the filter itself outlives us, and a pin of its program says that it is ours. True if it was not
+/// there before.
 pub(super) fn attach(
     program: &mut SchedClassifier,
     name: &str,
@@ -23,37 +28,38 @@ pub(super) fn attach(
     target: &Target,
     pins: &Pins,
     fresh: &mut Fresh,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     // An error means that the qdisc is there.
     let _ = tc::qdisc_add_clsact(&target.name);
     let path = pin(pins, "clsact", name, target.index);
     // A filter that somebody has taken off is attached anew.
-    let taken_over = if path.exists() { program.attach_to_link(filter(&target.name, kind)?).ok() } else { None };
+    let taken_over = if path.exists() { program.attach_to_link(filter(&target.name, name, kind)?).ok() } else { None };
     if path.exists() {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
+    let is_new = taken_over.is_none();
     if let Some(id) = taken_over {
         std::mem::forget(program.take_link(id)?);
     } else {
-        let id = program.attach_with_options(&target.name, kind, TcAttachOptions::Netlink(FILTER))?;
+        let id = program.attach_with_options(&target.name, kind, TcAttachOptions::Netlink(options(name)))?;
         std::mem::forget(program.take_link(id)?);
-        fresh.filters.push((target.clone(), kind));
+        fresh.filters.push((target.clone(), name.to_owned(), kind));
         fresh.pins.push(path.clone());
     }
     program.pin(&path).with_context(|| format!("cannot pin {}", path.display()))?;
-    Ok(())
+    Ok(is_new)
 }
 
-fn filter(interface: &str, kind: TcAttachType) -> anyhow::Result<SchedClassifierLink> {
-    let NlOptions { priority, handle, classid } = FILTER;
+fn filter(interface: &str, program: &str, kind: TcAttachType) -> anyhow::Result<SchedClassifierLink> {
+    let NlOptions { priority, handle, classid } = options(program);
     Ok(SchedClassifierLink::attached(interface, kind, priority, handle, classid)?)
 }
 
-/// Takes our filter off: dropping its handle detaches it. One that is gone already is as good.
+/// Takes a program's filter off: dropping its handle detaches it. One that is gone already is as good.
 ///
 /// # Errors
 /// If there is no such interface.
-pub(super) fn detach(interface: &str, kind: TcAttachType) -> anyhow::Result<()> {
-    drop(filter(interface, kind)?);
+pub(super) fn detach(interface: &str, program: &str, kind: TcAttachType) -> anyhow::Result<()> {
+    drop(filter(interface, program, kind)?);
     Ok(())
 }

@@ -11,8 +11,8 @@ use super::{Target, clsact};
 pub(in crate::datapath) struct Fresh {
     /// Pins of links: removing them detaches.
     pub(in crate::datapath) pins: Vec<PathBuf>,
-    /// Filters of the clsact qdisc.
-    pub(super) filters: Vec<(Target, TcAttachType)>,
+    /// Filters of the clsact qdisc: where, and of which program.
+    pub(super) filters: Vec<(Target, String, TcAttachType)>,
 }
 
 impl Fresh {
@@ -26,8 +26,8 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         // We are on our way out with an error already; what cannot be undone now, `down` undoes.
-        for (target, kind) in &self.filters {
-            let _ = clsact::detach(&target.name, *kind);
+        for (target, program, kind) in &self.filters {
+            let _ = clsact::detach(&target.name, program, *kind);
         }
         for pin in &self.pins {
             let _ = fs::remove_file(pin);

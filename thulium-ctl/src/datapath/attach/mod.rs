@@ -3,12 +3,14 @@
 //!
 //! * [`Target`]: an interface of the policy, and the programs that belong there.
 //! * `tcx`, `clsact`: the two ways to attach TC programs.
+//! * `learning`: the programs that a gateway can do without.
 //! * `pinned`: what pins tell of an earlier run, and letting go of it.
 //! * `foreign`: other instances. `fresh`: what is undone when a start fails.
 
 mod clsact;
 mod foreign;
 mod fresh;
+mod learning;
 mod pinned;
 mod target;
 mod tcx;
@@ -17,16 +19,17 @@ use anyhow::Context;
 use aya::{Ebpf, programs::SchedClassifier};
 
 pub use pinned::{detach_filters, release_others};
-pub use target::Target;
+pub use target::{Target, is_optional};
 
 pub(super) use fresh::Fresh;
 pub(super) use pinned::{attachment, pin};
 pub(super) use tcx::{is_of_a_gone_interface, take_over};
 
+use self::learning::Learning;
 use super::{kernel, pins::Pins, xdp};
 use crate::{
     exit::{Exit, Failure},
-    observe::status::{Attachment, Hook},
+    observe::status::{Attachment, Hook, Warning},
     policy::{Policy, TcMode},
 };
 
@@ -42,28 +45,38 @@ pub fn check(policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result
     Ok(())
 }
 
+/// What was attached.
+pub struct Attached {
+    /// Each interface, and how.
+    pub interfaces: Vec<Attachment>,
+    /// Why names are not learned from DNS replies, if they are not.
+    pub unlearned: Option<anyhow::Error>,
+}
+
 /// Attaches the loaded programs to the targets, and takes over what an earlier run of the instance attached. On failure
 /// nothing new stays attached.
 ///
 /// # Errors
-/// If the kernel refuses.
-pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Vec<Attachment>> {
+/// If the kernel refuses a program that enforces.
+pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Attached> {
     let with_tcx = use_tcx(policy.datapath.tc)?;
     let mut fresh = Fresh::default();
-    let mut attachments = Vec::new();
+    let (mut interfaces, mut unlearned) = (Vec::new(), None);
     for target in targets {
+        let mut is_new = false;
         for (program, kind) in target.programs() {
             let classifier: &mut SchedClassifier =
                 ebpf.program_mut(program).with_context(|| format!("there is no program {program}"))?.try_into()?;
-            let attached = if with_tcx {
-                tcx::attach(classifier, program, *kind, target, pins, &mut fresh)
-            } else {
-                clsact::attach(classifier, program, *kind, target, pins, &mut fresh)
-            };
-            attached.map_err(|error| explain(error, target))?;
+            let by = if with_tcx { tcx::attach } else { clsact::attach };
+            let attached = by(classifier, program, *kind, target, pins, &mut fresh);
+            is_new |= attached.map_err(|error| explain(error, target))?;
+        }
+        let learning = Learning { with_tcx, goes_first: is_new, pins };
+        if let Err(error) = learning.attach(ebpf, target, &mut fresh) {
+            unlearned = Some(error);
         }
         let (hook, why) = xdp::attach(ebpf, policy.datapath.xdp, target, pins, &mut fresh)?;
-        attachments.push(Attachment {
+        interfaces.push(Attachment {
             name: target.name.clone(),
             role: target.reported_role(),
             tc: if with_tcx { Hook::Tcx } else { Hook::Clsact },
@@ -72,7 +85,22 @@ pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins)
         });
     }
     fresh.keep();
-    Ok(attachments)
+    Ok(Attached { interfaces, unlearned })
+}
+
+impl Attached {
+    /// What the admin should know of it.
+    pub fn warning(&self) -> Option<Warning> {
+        let text = format!("{:#}", self.unlearned.as_ref()?);
+        // The verifier's lines are for the log.
+        let why = text.lines().next().unwrap_or_default();
+        Some(Warning::new(
+            format!("names are not learned from DNS replies: {why}"),
+            "Everything else works. Clients are admitted to the addresses that the gateway itself resolves: let them use the \
+             same resolvers, or their first packets to other addresses of a name are refused. Names with `*` have none. \
+             Please report this with the log and `uname -a`.",
+        ))
+    }
 }
 
 fn use_tcx(mode: TcMode) -> anyhow::Result<bool> {

@@ -13,7 +13,7 @@ use aya::programs::TcAttachType;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use thulium_ebpf::abi::Interface;
 
-use super::{Target, clsact, tcx, use_tcx};
+use super::{Target, clsact, target::kind_of, tcx, use_tcx};
 use crate::{
     datapath::{pins::Pins, qdisc, xdp},
     observe::status::{Attachment, Hook},
@@ -104,19 +104,19 @@ impl Pinned {
 
     /// True if it is of a program that belongs to this interface.
     pub(super) fn is_of(&self, target: &Target) -> bool {
-        let programs = target.programs().iter().map(|(program, _)| *program);
+        let programs = target.programs().iter().chain(target.learners()).map(|(program, _)| *program);
         let is_there = self.index == target.index && self.namespace == namespace();
         is_there && programs.chain([xdp::program(target.role)]).any(|program| program == self.program)
     }
 
     /// Takes the filter off that this pin tells of; links detach when their pins are removed.
-    fn detach_filter(&self) -> anyhow::Result<()> {
+    pub(super) fn detach_filter(&self) -> anyhow::Result<()> {
         if self.hook != "clsact" || self.namespace != namespace() {
             return Ok(());
         }
-        let kind = if self.program.ends_with("egress") { TcAttachType::Egress } else { TcAttachType::Ingress };
+        let kind = kind_of(&self.program).unwrap_or(TcAttachType::Ingress);
         match if_indextoname(self.index) {
-            Ok(name) => clsact::detach(&name.to_string_lossy(), kind),
+            Ok(name) => clsact::detach(&name.to_string_lossy(), &self.program, kind),
             // Its interface is gone, and the filter with it.
             Err(_) => Ok(()),
         }

@@ -12,6 +12,21 @@ const LAN: &[(&str, TcAttachType)] = &[("lan_ingress", TcAttachType::Ingress)];
 const UPLINK: &[(&str, TcAttachType)] =
     &[("uplink_egress", TcAttachType::Egress), ("uplink_ingress", TcAttachType::Ingress)];
 
+/// The programs by which names learn their addresses. Optional: enforcement does not depend on them.
+const LEARNERS: &[(&str, TcAttachType)] =
+    &[("lan_queries", TcAttachType::Ingress), ("lan_replies", TcAttachType::Egress)];
+
+/// True for a program that a gateway can do without.
+pub fn is_optional(program: &str) -> bool {
+    LEARNERS.iter().any(|(name, _)| *name == program)
+}
+
+/// Where a program belongs, if it is one of ours.
+pub(super) fn kind_of(program: &str) -> Option<TcAttachType> {
+    let mut all = LAN.iter().chain(UPLINK).chain(LEARNERS);
+    all.find(|(name, _)| *name == program).map(|(_, kind)| *kind)
+}
+
 /// An interface of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -49,11 +64,20 @@ impl Target {
         Some(Self { name, index, role, link_header: interface.link_header })
     }
 
-    /// The TC programs that belong there, in the order in which they are attached.
+    /// The TC programs that have to be there, in the order in which they are attached.
     pub(super) const fn programs(&self) -> &'static [(&'static str, TcAttachType)] {
         match self.role {
             Role::Lan => LAN,
             Role::Uplink => UPLINK,
+        }
+    }
+
+    /// The TC programs that may be there, too. They are attached behind the others, and so stand in front of them: what the
+    /// others send on never comes to those behind.
+    pub(super) const fn learners(&self) -> &'static [(&'static str, TcAttachType)] {
+        match self.role {
+            Role::Lan => LEARNERS,
+            Role::Uplink => &[],
         }
     }
 

@@ -12,7 +12,7 @@ use aya::programs::{
 use super::{Fresh, Target, pinned::pin};
 use crate::datapath::pins::Pins;
 
-/// Attaches a program first of all, or puts it in the place of an earlier run's.
+/// Attaches a program first of all, or puts it in the place of an earlier run's. True if it was not there before.
 pub(super) fn attach(
     program: &mut SchedClassifier,
     name: &str,
@@ -20,7 +20,7 @@ pub(super) fn attach(
     target: &Target,
     pins: &Pins,
     fresh: &mut Fresh,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let path = pin(pins, "tcx", name, target.index);
     if let Some(link) = take_over(&path) {
         let link: SchedClassifierLink = link.try_into()?;
@@ -28,7 +28,7 @@ pub(super) fn attach(
             Ok(id) => {
                 // The pin still stands for the link; only our descriptor of it goes.
                 drop(FdLink::try_from(program.take_link(id)?)?);
-                return Ok(());
+                return Ok(false);
             }
             Err(error) if is_of_a_gone_interface(&error) => {}
             Err(error) => return Err(error.into()),
@@ -40,7 +40,7 @@ pub(super) fn attach(
     let link = FdLink::try_from(program.take_link(id)?)?;
     link.pin(&path).with_context(|| format!("cannot pin {}", path.display()))?;
     fresh.pins.push(path);
-    Ok(())
+    Ok(true)
 }
 
 /// The link of an earlier run.

@@ -18,6 +18,8 @@ mod question;
 
 #[cfg(target_arch = "bpf")]
 mod learn;
+#[cfg(test)]
+mod tests;
 
 pub use answers::{ANSWERS, Answers, Found, STEPS, lifetime};
 pub use message::Header;

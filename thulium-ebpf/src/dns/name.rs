@@ -17,13 +17,15 @@ pub(super) enum Turn {
     Fault,
 }
 
-/// A walk over a name. Pointers lead back only, each to before the part that it ends: so they end.
+/// A walk over a name. A pointer leads to a name that stands before the part that it ends, as a whole: so pointers end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NameWalk {
     /// Offset of the byte that comes next.
     at: u32,
     /// Where the part began that is being read: the next pointer leads to before that.
     part: u32,
+    /// Where the part before that one began, and this one has to have ended.
+    limit: u32,
     /// Bytes left of the label that is being read.
     left: u32,
     /// Bytes of the name so far.
@@ -38,7 +40,7 @@ impl NameWalk {
     /// A walk over the name at `at`.
     #[inline(always)]
     pub(super) const fn new(at: u32) -> Self {
-        Self { at, part: at, left: 0, length: 0, behind: 0, ended: 0 }
+        Self { at, part: at, limit: u32::MAX, left: 0, length: 0, behind: 0, ended: 0 }
     }
 
     /// True when the whole name was read.
@@ -62,7 +64,7 @@ impl NameWalk {
     /// One step.
     #[inline(always)]
     pub(super) const fn step(&mut self, message: &Reply) -> Turn {
-        if !message.has(self.at, 1) {
+        if self.at >= self.limit || !message.has(self.at, 1) {
             return Turn::Fault;
         }
         let byte = message.byte(self.at);
@@ -102,6 +104,7 @@ impl NameWalk {
         if self.behind == 0 {
             self.behind = self.at + 2;
         }
+        self.limit = self.part;
         self.at = to;
         self.part = to;
         Turn::Leap

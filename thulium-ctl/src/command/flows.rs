@@ -57,7 +57,7 @@ pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source)
 
 /// The entries of the flow tables that the datapath takes for live as far as their uplink's address goes: those that were
 /// opened under another one are absent. IPv6 does not depend on it.
-fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Halves> {
+pub(super) fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Halves> {
     let uplinks = source.uplinks()?;
     let is_present = |entry: &FlowEntry<Address4>| {
         uplinks.get(usize::from(entry.uplink)).is_some_and(|uplink| uplink.epoch == entry.epoch)

@@ -98,7 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drops => drops::run(options, &tables(options)?),
         Command::Flows(arguments) => flows::run(options, arguments, &tables(options)?),
         Command::Clients => clients::run(options, &tables(options)?),
-        Command::Hosts => hosts::run(options),
+        Command::Hosts => hosts::run(options, tables_if_any(options)?.as_ref()),
         Command::Doctor(arguments) => doctor::run(options, arguments, tables_if_any(options)?.as_ref()),
         Command::Down => down::run(options),
     }

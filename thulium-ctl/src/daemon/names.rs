@@ -44,6 +44,8 @@ mod tests {
             why: why.map(str::to_owned),
             since: why.map(|_| 900),
             last_answer: None,
+            last_reply: None,
+            stands_for: None,
         };
         HostReport { name: "thulium".to_owned(), keep_old: 0, names: vec![name], addresses: Vec::new() }
     }

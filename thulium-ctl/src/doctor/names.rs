@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{finding::Finding, firewall::Servers};
 use crate::{
-    names::{Answer as Found, Lookup, Servers as Resolvers},
+    names::{Answer as Found, Lookup, Servers as Resolvers, is_wildcard},
     policy::Policy,
 };
 
@@ -42,9 +42,7 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
     let answers = runtime.block_on(async {
         let mut asking = JoinSet::new();
         for (resolver, servers) in resolvers(policy) {
-            for (host, name) in
-                policy.hosts.iter().flat_map(|host| host.names.iter().map(|name| (host.name.clone(), name.clone())))
-            {
+            for (host, name) in names(policy) {
                 let (resolver, lookup) = (resolver.clone(), Lookup::new(servers.clone()));
                 asking.spawn(async move {
                     let addresses =
@@ -57,6 +55,12 @@ pub(super) fn look(policy: &Policy) -> Result<Facts, String> {
     });
     let has_fixed = policy.hosts.iter().filter(|host| !host.addresses.is_empty());
     Ok(Facts { answers, fixed: has_fixed.map(|host| host.name.clone()).collect() })
+}
+
+/// Hosts and their names, without wildcards: nobody can be asked for these.
+fn names(policy: &Policy) -> impl Iterator<Item = (String, String)> {
+    let all = policy.hosts.iter().flat_map(|host| host.names.iter().map(|name| (host.name.clone(), name.clone())));
+    all.filter(|(_, name)| !is_wildcard(name))
 }
 
 /// The addresses of both families; a failure of one counts only where the other has none either.
@@ -93,7 +97,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let names: BTreeSet<(&str, &str)> =
         facts.answers.iter().map(|answer| (answer.host.as_str(), answer.name.as_str())).collect();
     if names.is_empty() {
-        return vec![Finding::pass(NAMES, "the policy's hosts have fixed addresses only")];
+        return vec![Finding::pass(NAMES, "the policy's hosts have no names that can be asked for")];
     }
     let of = |name: &str| facts.answers.iter().filter(move |answer| answer.name == name).collect::<Vec<_>>();
     names.into_iter().map(|(host, name)| judge_name(host, name, &of(name), facts.fixed.contains(host))).collect()

@@ -10,11 +10,21 @@ use ipnet::IpNet;
 use thulium_ebpf::abi::Family;
 
 use super::{
-    clock::{from_unix_seconds, unix_seconds},
+    Lesson,
     outcome::{Outcome, Outcomes, Trouble},
-    state::{SavedAddress, SavedNames},
+    owners::{Owners, family, is_public, is_usable, rest},
+    sighting::{End, Sighting},
 };
 use crate::policy::Host;
+
+/// How long an address that admits nothing any more is remembered, so that a client which clings to it is told from a stranger.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
+/// Names that one wildcard can stand for at a time.
+pub(super) const NAMES_OF_A_WILDCARD: usize = 1024;
+/// A reply to a client counts as valid for so long at least, whatever its TTL.
+const SHORTEST_LESSON: Duration = Duration::from_secs(30);
+/// A reply to a client counts as valid for so long at most, whatever its TTL.
+pub(super) const LONGEST_LESSON: Duration = Duration::from_secs(86_400);
 
 /// An answer to a question for a name's addresses of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,59 +43,40 @@ pub struct Entry {
     /// Names of the hosts that it belongs to; never empty.
     pub hosts: BTreeSet<String>,
     /// Until when it admits new sessions; `None`: as long as DNS or the policy names it. Where several hosts share an
-    /// address, the longest counts.
+    /// address, the longest counts: each host is taken out when its own time is over.
     pub until: Option<SystemTime>,
 }
 
-/// What a name once led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sighting {
-    pub(super) first_seen: SystemTime,
-    pub(super) last_seen: SystemTime,
-    pub(super) valid_until: SystemTime,
-    /// When it was found missing from a good answer; `None`: the last good answer named it.
-    pub(super) left: Option<SystemTime>,
-}
-
-impl Sighting {
-    /// Until when it admits new sessions; `None`: for as long as DNS names it.
-    pub(super) fn until(&self, keep_old: Duration) -> Option<SystemTime> {
-        // A time beyond the clock's range is as good as "for ever", which is what `None` means.
-        self.left.and_then(|left| left.checked_add(keep_old))
-    }
-
-    fn admits(&self, keep_old: Duration, now: SystemTime) -> bool {
-        self.until(keep_old).is_none_or(|until| now < until)
-    }
-}
-
+/// What is known of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NameRecord {
     pub(super) sightings: BTreeMap<IpAddr, Sighting>,
+    /// When an answer to the daemon's own question last had addresses.
     pub(super) last_answer: Option<SystemTime>,
+    /// When a reply to a client last had addresses.
+    pub(super) last_reply: Option<SystemTime>,
     pub(super) outcomes: Outcomes,
 }
 
 impl NameRecord {
     /// Why the name does not resolve, if it does not.
     pub(super) fn trouble(&self) -> Option<Trouble> {
-        let is_live_ipv6 = |(address, sighting): (&IpAddr, &Sighting)| address.is_ipv6() && sighting.left.is_none();
+        let is_live_ipv6 = |(address, sighting): (&IpAddr, &Sighting)| {
+            address.is_ipv6() && sighting.resolved.is_some_and(|resolved| resolved.left.is_none())
+        };
         self.outcomes.trouble(self.sightings.iter().any(is_live_ipv6))
     }
 
-    /// Notes that of one family there are these addresses and no others.
+    /// Notes that of one family the daemon's resolvers name these addresses and no others.
     fn replace(&mut self, answer: &Answer, now: SystemTime) {
-        let of_family = |address: &IpAddr| address.is_ipv4() == (answer.family == Family::Ipv4);
         for (address, sighting) in &mut self.sightings {
-            if of_family(address) && !answer.addresses.contains(address) {
-                sighting.left.get_or_insert(now);
+            if family(address) == answer.family && !answer.addresses.contains(address) {
+                sighting.missed(now);
             }
         }
         let valid_until = now.checked_add(answer.ttl).unwrap_or(now);
         for address in &answer.addresses {
-            let fresh = Sighting { first_seen: now, last_seen: now, valid_until, left: None };
-            let sighting = self.sightings.entry(*address).or_insert(fresh);
-            *sighting = Sighting { first_seen: sighting.first_seen, last_seen: now, valid_until, left: None };
+            self.sightings.entry(*address).or_insert(Sighting::new(now)).answered(valid_until, now);
         }
     }
 }
@@ -95,19 +86,22 @@ impl NameRecord {
 #[derive(Clone, Debug)]
 pub struct AddressBook {
     pub(super) hosts: Vec<Host>,
+    pub(super) owners: Owners,
+    /// The names to ask for, and those that replies have shown to be a wildcard's.
     pub(super) names: BTreeMap<String, NameRecord>,
 }
 
 impl AddressBook {
     /// The book of these hosts: their fixed addresses, and no name resolved yet.
     pub fn new(hosts: &[Host]) -> Self {
-        let names = hosts.iter().flat_map(|host| &host.names).map(|name| (name.clone(), NameRecord::default()));
-        Self { hosts: hosts.to_vec(), names: names.collect() }
+        let owners = Owners::new(hosts);
+        let names = owners.asked().map(|name| (name.to_owned(), NameRecord::default())).collect();
+        Self { hosts: hosts.to_vec(), owners, names }
     }
 
-    /// The names to ask for, each once.
+    /// The names to ask for, each once. A wildcard is learned of only.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(String::as_str)
+        self.owners.asked()
     }
 
     /// Takes in an answer for `name`. Addresses of the other family stay as they are. That there is none of this family is
@@ -133,15 +127,74 @@ impl AddressBook {
         }
     }
 
-    /// Forgets the addresses that no host keeps any longer. Returns how many there were.
-    pub fn expire(&mut self, now: SystemTime) -> usize {
-        let mut forgotten = 0;
-        for (name, record) in &mut self.names {
-            let keep_old = longest_keep_old(&self.hosts, name);
-            let before = record.sightings.len();
-            record.sightings.retain(|_, sighting| sighting.admits(keep_old, now));
-            forgotten += before - record.sightings.len();
+    /// Takes in what a reply to a client says of a name. Other addresses stay as they are, whatever the reply leaves out. True if
+    /// an address admits new sessions now that did not before.
+    pub fn learn(&mut self, lesson: &Lesson, now: SystemTime) -> bool {
+        let owners = self.owners_of(&lesson.name);
+        let is_learned = |address: &&IpAddr| owners.iter().any(|host| learns(host, address));
+        let addresses: Vec<IpAddr> = lesson.addresses.iter().filter(is_learned).copied().collect();
+        let owners: Vec<Host> = owners.into_iter().cloned().collect();
+        if addresses.is_empty() || !self.has_room_for(&lesson.name, now) {
+            return false;
         }
+        let ttl = lesson.ttl.clamp(SHORTEST_LESSON, LONGEST_LESSON);
+        let valid_until = now.checked_add(ttl).unwrap_or(now);
+        let record = self.names.entry(lesson.name.clone()).or_default();
+        record.last_reply = Some(now);
+        let mut is_new = false;
+        for address in addresses {
+            let sighting = record.sightings.entry(address).or_insert(Sighting::new(now));
+            let admits = |sighting: &Sighting, host: &Host| {
+                sighting.admits(learns(host, &address), host.keep_old).is_some_and(|end| end.is_ahead(now))
+            };
+            let before: Vec<bool> = owners.iter().map(|host| admits(sighting, host)).collect();
+            sighting.taught(valid_until, now);
+            is_new |= owners.iter().zip(before).any(|(host, before)| !before && admits(sighting, host));
+        }
+        is_new
+    }
+
+    /// Whether the book takes up another name of a wildcard. Where there are too many, the one that led to nothing that admits new
+    /// sessions for the longest time makes room; addresses that do are never given up for another name.
+    fn has_room_for(&mut self, name: &str, now: SystemTime) -> bool {
+        if self.names.contains_key(name) {
+            return true;
+        }
+        if self.learned_names(rest(name).unwrap_or_default()).count() < NAMES_OF_A_WILDCARD {
+            return true;
+        }
+        let admits = |name: &str, record: &NameRecord| {
+            let owners = self.owners_of(name);
+            record.sightings.iter().any(|(address, sighting)| is_admitted(&owners, address, sighting, now))
+        };
+        let of_wildcard = self.learned_names(rest(name).unwrap_or_default());
+        let spare = of_wildcard.filter(|(name, record)| !admits(name, record));
+        let Some((oldest, _)) = spare.min_by_key(|(_, record)| record.last_reply) else { return false };
+        let oldest = oldest.to_owned();
+        self.names.remove(&oldest);
+        true
+    }
+
+    /// The names that replies have shown, of the wildcard with this behind its `*`.
+    pub(super) fn learned_names(&self, rest_of_wildcard: &str) -> impl Iterator<Item = (&str, &NameRecord)> {
+        let is_of_wildcard = move |name: &str| rest(name) == Some(rest_of_wildcard) && !self.owners.is_asked(name);
+        self.names.iter().map(|(name, record)| (name.as_str(), record)).filter(move |(name, _)| is_of_wildcard(name))
+    }
+
+    /// Forgets the addresses that admitted nothing for so long that no client should know them any more, and names that led
+    /// to nothing else. Returns how many addresses there were.
+    pub fn expire(&mut self, now: SystemTime) -> usize {
+        let (hosts, owners) = (&self.hosts, &self.owners);
+        let mut forgotten = 0;
+        self.names.retain(|name, record| {
+            let of_name: Vec<&Host> = owners.of(name).into_iter().map(|number| &hosts[number]).collect();
+            let before = record.sightings.len();
+            record.sightings.retain(|address, sighting| {
+                last_end(&of_name, address, sighting).is_some_and(|end| end.after(REMEMBERED).is_ahead(now))
+            });
+            forgotten += before - record.sightings.len();
+            owners.is_asked(name) || !record.sightings.is_empty()
+        });
         forgotten
     }
 
@@ -150,75 +203,72 @@ impl AddressBook {
         let mut entries = BTreeMap::new();
         for host in &self.hosts {
             for prefix in &host.addresses {
-                add(&mut entries, prefix.trunc(), &host.name, None);
+                add(&mut entries, prefix.trunc(), &host.name, End::Never);
             }
-            for (address, sighting) in self.sightings(host) {
-                if sighting.admits(host.keep_old, now) {
-                    add(&mut entries, IpNet::from(address), &host.name, sighting.until(host.keep_old));
-                }
-            }
+        }
+        for (address, host, end) in self.ends().filter(|(_, _, end)| end.is_ahead(now)) {
+            add(&mut entries, IpNet::from(address), &host.name, end);
         }
         entries
     }
 
-    /// When the next address stops admitting new sessions; `None`: none will.
-    pub fn next_expiry(&self, now: SystemTime) -> Option<SystemTime> {
-        let untils = self
-            .hosts
-            .iter()
-            .flat_map(|host| self.sightings(host).filter_map(|(_, sighting)| sighting.until(host.keep_old)));
-        untils.filter(|until| *until > now).min()
-    }
-
-    /// Takes in what an earlier run knew. All of it counts as having left DNS when it was last seen, until an answer names
-    /// it again. Times in the future, from a clock that was wrong, count as `now`.
-    pub fn restore(&mut self, saved: &SavedNames, now: SystemTime) {
-        for (name, addresses) in &saved.names {
-            let Some(record) = self.names.get_mut(name) else { continue };
-            for address in addresses {
-                let last_seen = from_unix_seconds(address.last_seen).min(now);
-                let first_seen = from_unix_seconds(address.first_seen).min(last_seen);
-                let left = address.left.map_or(last_seen, |left| from_unix_seconds(left).min(now));
-                let sighting = Sighting { first_seen, last_seen, valid_until: last_seen, left: Some(left) };
-                record.sightings.entry(address.address).or_insert(sighting);
-            }
+    /// The addresses that admitted new sessions once and do so for no host now, with the time of their end.
+    pub fn expired(&self, now: SystemTime) -> BTreeMap<IpNet, Entry> {
+        let mut expired = BTreeMap::new();
+        for (address, host, end) in self.ends() {
+            add(&mut expired, IpNet::from(address), &host.name, end);
         }
-        self.expire(now);
+        expired.retain(|_, entry| entry.until.is_some_and(|until| until <= now));
+        expired
     }
 
-    /// What the next run should know.
-    pub fn save(&self) -> SavedNames {
-        let saved = |(address, sighting): (&IpAddr, &Sighting)| SavedAddress {
-            address: *address,
-            first_seen: unix_seconds(sighting.first_seen),
-            last_seen: unix_seconds(sighting.last_seen),
-            left: sighting.left.map(unix_seconds),
-        };
-        let names =
-            self.names.iter().map(|(name, record)| (name.clone(), record.sightings.iter().map(saved).collect()));
-        SavedNames { version: SavedNames::VERSION, names: names.collect() }
+    /// When the next address stops admitting new sessions for one of its hosts; `None`: none will.
+    pub fn next_expiry(&self, now: SystemTime) -> Option<SystemTime> {
+        self.ends().filter_map(|(_, _, end)| end.time()).filter(|until| *until > now).min()
     }
 
-    /// All that the host's names led to and still lead to; an address comes once for each name that knows it.
-    pub(super) fn sightings(&self, host: &Host) -> impl Iterator<Item = (IpAddr, &Sighting)> {
-        let records = host.names.iter().filter_map(|name| self.names.get(name));
-        records.flat_map(|record| record.sightings.iter().map(|(address, sighting)| (*address, sighting)))
+    /// Every address of a name, and up to when it admits new sessions to each of the name's hosts.
+    fn ends(&self) -> impl Iterator<Item = (IpAddr, &Host, End)> {
+        self.names.iter().flat_map(|(name, record)| {
+            let owners = self.owners_of(name);
+            let of_address = move |(address, sighting): (&IpAddr, &Sighting)| {
+                let ends = owners
+                    .iter()
+                    .filter_map(|host| Some((*address, *host, sighting.admits(learns(host, address), host.keep_old)?)));
+                ends.collect::<Vec<_>>()
+            };
+            record.sightings.iter().flat_map(of_address).collect::<Vec<_>>()
+        })
     }
+
+    /// The hosts that have this name.
+    pub(super) fn owners_of(&self, name: &str) -> Vec<&Host> {
+        self.owners.of(name).into_iter().map(|number| &self.hosts[number]).collect()
+    }
+}
+
+/// Whether a reply to a client may teach a host this address.
+pub(super) fn learns(host: &Host, address: &IpAddr) -> bool {
+    is_usable(address) && (host.private_answers || is_public(address))
+}
+
+/// Up to when an address admits new sessions for any of its hosts.
+fn last_end(hosts: &[&Host], address: &IpAddr, sighting: &Sighting) -> Option<End> {
+    hosts.iter().filter_map(|host| sighting.admits(learns(host, address), host.keep_old)).max()
+}
+
+fn is_admitted(hosts: &[&Host], address: &IpAddr, sighting: &Sighting, now: SystemTime) -> bool {
+    last_end(hosts, address, sighting).is_some_and(|end| end.is_ahead(now))
 }
 
 /// Adds a host to an address; of two times, the longer counts.
-fn add(entries: &mut BTreeMap<IpNet, Entry>, prefix: IpNet, host: &str, until: Option<SystemTime>) {
-    let entry = entries.entry(prefix).or_insert_with(|| Entry { hosts: BTreeSet::new(), until });
+fn add(entries: &mut BTreeMap<IpNet, Entry>, prefix: IpNet, host: &str, end: End) {
+    let entry = entries.entry(prefix).or_insert_with(|| Entry { hosts: BTreeSet::new(), until: end.time() });
     entry.hosts.insert(host.to_owned());
-    entry.until = match (entry.until, until) {
-        (Some(one), Some(other)) => Some(one.max(other)),
+    entry.until = match (entry.until, end) {
+        (Some(one), End::At(other)) => Some(one.max(other)),
         _ => None,
     };
-}
-
-fn longest_keep_old(hosts: &[Host], name: &str) -> Duration {
-    let concerned = hosts.iter().filter(|host| host.names.iter().any(|other| other == name));
-    concerned.map(|host| host.keep_old).max().unwrap_or_default()
 }
 
 #[cfg(test)]

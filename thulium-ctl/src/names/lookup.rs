@@ -71,7 +71,8 @@ impl Servers {
 }
 
 impl SystemFiles {
-    fn name_servers(&self) -> Result<Vec<IpAddr>, String> {
+    /// The name servers of `resolv.conf`, in its order.
+    pub(super) fn name_servers(&self) -> Result<Vec<IpAddr>, String> {
         let path = self.resolv_conf.display();
         let text = fs::read(&self.resolv_conf).map_err(|error| format!("{path} cannot be read: {error}"))?;
         let (config, _) = parse_resolv_conf(text).map_err(|_| format!("{path} names no resolver"))?;

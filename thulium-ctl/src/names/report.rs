@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddressBook,
-    book::{NameRecord, Sighting},
+    book::{NameRecord, learns},
     clock::unix_seconds,
+    is_wildcard,
+    sighting::{End, Sighting},
 };
 use crate::policy::Host;
 
@@ -38,6 +40,12 @@ pub struct NameReport {
     pub since: Option<u64>,
     /// When the last good answer came in this run.
     pub last_answer: Option<u64>,
+    /// When a reply to a client last named addresses, in this run.
+    #[serde(default)]
+    pub last_reply: Option<u64>,
+    /// Of a wildcard, the names it was found to stand for. It is learned from replies to clients alone, and cannot fail to resolve.
+    #[serde(default)]
+    pub stands_for: Option<u64>,
 }
 
 /// An address or prefix of a host.
@@ -55,18 +63,32 @@ pub struct AddressReport {
     pub first_seen: Option<u64>,
     /// When an answer last named it.
     pub last_seen: Option<u64>,
-    /// Until when the last answer that named it is valid (its TTL).
+    /// Until when the last answer or reply that named it is valid (its TTL).
     pub valid_until: Option<u64>,
-    /// Until when it admits new sessions, if it left DNS.
+    /// Until when it admits new sessions, if it left DNS, or will after its TTL; none: for as long as DNS or the policy names it.
     pub until: Option<u64>,
+}
+
+impl AddressReport {
+    /// The state at a later time than the report's: what was live by a TTL alone comes to be kept, and then expired.
+    pub fn state_at(&self, now: u64) -> AddressState {
+        match self.until {
+            None => self.state,
+            Some(until) if until <= now => AddressState::Expired,
+            Some(_) if self.valid_until.is_some_and(|valid| valid > now) => self.state,
+            Some(_) => AddressState::Kept,
+        }
+    }
 }
 
 /// Where an address comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressSource {
-    /// An answer to one of the host's names.
+    /// An answer to one of the host's names, which the daemon asked for.
     Resolver,
+    /// A reply to a client that asked for one of the host's names.
+    Learned,
     /// The policy itself.
     Fixed,
 }
@@ -86,20 +108,23 @@ pub enum AddressState {
 impl AddressBook {
     /// Every host with its names and addresses, in the policy's order.
     pub fn report(&self, now: SystemTime) -> Vec<HostReport> {
-        self.hosts.iter().map(|host| self.host(host, now)).collect()
+        self.hosts.iter().enumerate().map(|(number, host)| self.host(number, host, now)).collect()
     }
 
-    fn host(&self, host: &Host, now: SystemTime) -> HostReport {
+    fn host(&self, number: usize, host: &Host, now: SystemTime) -> HostReport {
         let fixed = host.addresses.iter().map(fixed_address);
         HostReport {
             name: host.name.clone(),
             keep_old: host.keep_old.as_secs(),
             names: host.names.iter().map(|name| self.name(name)).collect(),
-            addresses: fixed.chain(self.learned_addresses(host, now)).collect(),
+            addresses: fixed.chain(self.found_addresses(number, host, now)).collect(),
         }
     }
 
     fn name(&self, name: &str) -> NameReport {
+        if is_wildcard(name) {
+            return self.wildcard(name);
+        }
         let record = self.names.get(name);
         let trouble = record.and_then(NameRecord::trouble);
         NameReport {
@@ -108,37 +133,64 @@ impl AddressBook {
             since: trouble.as_ref().map(|trouble| unix_seconds(trouble.since)),
             why: trouble.map(|trouble| trouble.why),
             last_answer: record.and_then(|record| record.last_answer).map(unix_seconds),
+            last_reply: record.and_then(|record| record.last_reply).map(unix_seconds),
+            stands_for: None,
         }
     }
 
-    /// The host's learned addresses: one row an address, whatever the number of names that led to it.
-    fn learned_addresses(&self, host: &Host, now: SystemTime) -> impl Iterator<Item = AddressReport> {
+    fn wildcard(&self, name: &str) -> NameReport {
+        let learned = || self.learned_names(name.trim_start_matches('*'));
+        NameReport {
+            name: name.to_owned(),
+            resolves: true,
+            why: None,
+            since: None,
+            last_answer: None,
+            last_reply: learned().filter_map(|(_, record)| record.last_reply).max().map(unix_seconds),
+            stands_for: Some(learned().count() as u64),
+        }
+    }
+
+    /// The addresses that DNS named for a host: one row an address, whatever the number of names that led to it.
+    fn found_addresses(&self, number: usize, host: &Host, now: SystemTime) -> impl Iterator<Item = AddressReport> {
         let mut rows: BTreeMap<IpAddr, Vec<(&str, &Sighting)>> = BTreeMap::new();
-        for name in &host.names {
-            for (address, sighting) in self.names.get(name).iter().flat_map(|record| &record.sightings) {
-                rows.entry(*address).or_default().push((name, sighting));
+        for (name, record) in self.names.iter().filter(|(name, _)| self.owners.of(name).contains(&number)) {
+            for (address, sighting) in &record.sightings {
+                if sighting.live(learns(host, address)).is_some() {
+                    rows.entry(*address).or_default().push((name, sighting));
+                }
             }
         }
-        let keep_old = host.keep_old;
-        rows.into_iter().map(move |(address, sightings)| {
-            let untils = sightings.iter().map(|(_, sighting)| sighting.until(keep_old));
-            // `None` (DNS names it) outlasts every time.
-            let until = untils.reduce(|one, other| Some(one?.max(other?))).flatten();
-            AddressReport {
-                address: address.to_string(),
-                source: AddressSource::Resolver,
-                state: match until {
-                    None => AddressState::Live,
-                    Some(until) if now < until => AddressState::Kept,
-                    Some(_) => AddressState::Expired,
-                },
-                names: sightings.iter().map(|(name, _)| (*name).to_owned()).collect(),
-                first_seen: sightings.iter().map(|(_, sighting)| unix_seconds(sighting.first_seen)).min(),
-                last_seen: sightings.iter().map(|(_, sighting)| unix_seconds(sighting.last_seen)).max(),
-                valid_until: sightings.iter().map(|(_, sighting)| unix_seconds(sighting.valid_until)).max(),
-                until: until.map(unix_seconds),
-            }
-        })
+        rows.into_iter().map(move |(address, sightings)| row(host, address, &sightings, now))
+    }
+}
+
+fn row(host: &Host, address: IpAddr, sightings: &[(&str, &Sighting)], now: SystemTime) -> AddressReport {
+    let learns = learns(host, &address);
+    let of_all = || sightings.iter().map(|(_, sighting)| *sighting);
+    let live = of_all().filter_map(|sighting| sighting.live(learns)).max();
+    let until = of_all().filter_map(|sighting| sighting.admits(learns, host.keep_old)).max();
+    let holds = |end: Option<End>| end.is_some_and(|end| end.is_ahead(now));
+    let longest = of_all().max_by_key(|sighting| sighting.live(learns));
+    let is_resolved = longest.is_none_or(|sighting| !learns || sighting.is_resolved());
+    let valid_until = if is_resolved {
+        of_all().filter_map(|sighting| Some(sighting.resolved?.valid_until)).max()
+    } else {
+        of_all().filter_map(|sighting| sighting.learned).max()
+    };
+    AddressReport {
+        address: address.to_string(),
+        source: if is_resolved { AddressSource::Resolver } else { AddressSource::Learned },
+        state: match (holds(live), holds(until)) {
+            (true, _) => AddressState::Live,
+            (false, true) => AddressState::Kept,
+            (false, false) => AddressState::Expired,
+        },
+        names: sightings.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        first_seen: of_all().map(|sighting| unix_seconds(sighting.first_seen)).min(),
+        last_seen: of_all().map(|sighting| unix_seconds(sighting.last_seen)).max(),
+        valid_until: valid_until.map(unix_seconds),
+        until: until.and_then(End::time).map(unix_seconds),
     }
 }
 

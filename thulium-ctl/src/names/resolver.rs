@@ -11,18 +11,25 @@ use std::{
 use ipnet::IpNet;
 use thulium_ebpf::abi::Family;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{AddressBook, Answer, Clock, Entry, HostReport, Lookup, Pace, SavedNames};
+use super::{AddressBook, Answer, Clock, Entry, HostReport, Lesson, Lookup, Pace, SavedNames};
 use crate::policy::Host;
 
 /// How long the start waits for names.
 pub const FIRST_ROUND: Duration = Duration::from_secs(3);
 /// The file is written at least this often while answers come, so that "last seen" there is never much older.
 const SAVE_AGAIN: Duration = Duration::from_secs(600);
+
+/// How long an address that a reply has just taught waits to be published with others: the datapath has learned it already.
+const SOON: Duration = Duration::from_millis(100);
+/// The same for a reply that only confirms addresses.
+const LATER: Duration = Duration::from_secs(5);
+/// Lessons that wait to be taken in; more wait where they come from.
+const LESSONS: usize = 256;
 
 /// What is known at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub struct Snapshot {
     pub taken: SystemTime,
     /// What admits new sessions: for the datapath.
     pub entries: BTreeMap<IpNet, Entry>,
+    /// What admitted new sessions once: for the datapath, to tell it from strangers.
+    pub expired: BTreeMap<IpNet, Entry>,
     /// The same by host, with names: for `hosts` and `status`.
     pub hosts: Vec<HostReport>,
     /// What is wrong with the file the names are kept in, if anything is.
@@ -67,6 +76,10 @@ pub struct Resolver {
     state_trouble: Option<String>,
     saved: Option<(Instant, SavedNames)>,
     publish: watch::Sender<Snapshot>,
+    /// When lessons that were taken in are published.
+    publish_at: Option<Instant>,
+    lessons: mpsc::Receiver<Lesson>,
+    teacher: mpsc::Sender<Lesson>,
 }
 
 impl Resolver {
@@ -91,7 +104,29 @@ impl Resolver {
         let due = questions.map(|question| (question, Due { at: Some(Instant::now()), failures: 0 })).collect();
         let (publish, receiver) = watch::channel(take(&book, clock.now(), state_trouble.clone()));
         let asking = JoinSet::new();
-        (Self { book, lookup, pace, clock, due, asking, state, state_trouble, saved: None, publish }, receiver)
+        let (teacher, lessons) = mpsc::channel(LESSONS);
+        let (saved, publish_at) = (None, None);
+        let resolver = Self {
+            book,
+            lookup,
+            pace,
+            clock,
+            due,
+            asking,
+            state,
+            state_trouble,
+            saved,
+            publish,
+            publish_at,
+            lessons,
+            teacher,
+        };
+        (resolver, receiver)
+    }
+
+    /// Where to send what replies to clients say; [`Resolver::run`] takes it in.
+    pub fn teacher(&self) -> mpsc::Sender<Lesson> {
+        self.teacher.clone()
     }
 
     /// Asks for all names at once and waits until each has an answer or a failure, but no longer than `within`. What is late
@@ -129,11 +164,10 @@ impl Resolver {
                     }
                     self.changed();
                 }
+                Some(lesson) = self.lessons.recv() => self.learn(&lesson),
                 () = until(due) => {}
-                () = until(expiry) => {
-                    self.book.expire(self.clock.now());
-                    self.changed();
-                }
+                () = until(expiry) => self.changed(),
+                () = until(self.publish_at) => self.changed(),
             }
         }
     }
@@ -171,6 +205,13 @@ impl Resolver {
         self.due.insert(question, Due { at: Some(Instant::now() + wait), failures });
     }
 
+    /// Writes a lesson into the book, to be published with others.
+    fn learn(&mut self, lesson: &Lesson) {
+        let wait = if self.book.learn(lesson, self.clock.now()) { SOON } else { LATER };
+        let at = Instant::now() + wait;
+        self.publish_at = Some(self.publish_at.map_or(at, |before| before.min(at)));
+    }
+
     fn ask_again_what_was_lost(&mut self) {
         if self.asking.is_empty() {
             let at = Some(Instant::now() + self.pace.first_retry);
@@ -187,6 +228,7 @@ impl Resolver {
 
     /// Publishes and saves the book.
     fn changed(&mut self) {
+        self.publish_at = None;
         self.book.expire(self.clock.now());
         self.save();
         self.publish.send_replace(take(&self.book, self.clock.now(), self.state_trouble.clone()));
@@ -208,7 +250,8 @@ impl Resolver {
 }
 
 fn take(book: &AddressBook, now: SystemTime, state_trouble: Option<String>) -> Snapshot {
-    Snapshot { taken: now, entries: book.entries(now), hosts: book.report(now), state_trouble }
+    let (entries, expired) = (book.entries(now), book.expired(now));
+    Snapshot { taken: now, entries, expired, hosts: book.report(now), state_trouble }
 }
 
 /// Waits until then; for ever if there is no such time.

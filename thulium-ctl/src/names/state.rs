@@ -22,19 +22,33 @@ pub struct SavedAddress {
     pub first_seen: u64,
     /// When an answer last named it; seconds since 1970.
     pub last_seen: u64,
-    /// When it was found missing from an answer; seconds since 1970. `None`: the last good answer named it.
+    /// When it was found missing from an answer to the daemon's own question; seconds since 1970. `None`: the last good answer
+    /// named it.
     pub left: Option<u64>,
+    /// Whether an answer to the daemon's own question ever named it; all did up to version 1.
+    #[serde(default = "yes")]
+    pub resolved: bool,
+    /// When an answer to the daemon's own question last named it; seconds since 1970. `None`: when it was last seen at all.
+    #[serde(default)]
+    pub last_answer: Option<u64>,
+    /// Until when the replies to clients that named it are valid; seconds since 1970. `None`: none did.
+    #[serde(default)]
+    pub learned_until: Option<u64>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl SavedNames {
-    /// Version of the file's format.
-    pub const VERSION: u32 = 1;
+    /// Version of the file's format. Version 1, which knew nothing of replies to clients, can be read.
+    pub const VERSION: u32 = 2;
 
-    /// True if both have the same addresses in the same state; when they were last seen does not matter.
+    /// True if both have the same addresses from the same sources; when they were last seen does not matter.
     pub fn same_addresses(&self, other: &Self) -> bool {
-        let essence = |saved: &Self| -> Vec<(String, IpAddr, Option<u64>)> {
-            let names = saved.names.iter();
-            names.flat_map(|(name, all)| all.iter().map(|one| (name.clone(), one.address, one.left))).collect()
+        let essence = |saved: &Self| -> Vec<_> {
+            let all = saved.names.iter().flat_map(|(name, all)| all.iter().map(move |one| (name.clone(), one)));
+            all.map(|(name, one)| (name, one.address, one.left, one.resolved, one.learned_until.is_some())).collect()
         };
         essence(self) == essence(other)
     }
@@ -49,7 +63,7 @@ impl SavedNames {
             other => other?,
         };
         let saved: Self = serde_json::from_slice(&text)?;
-        if saved.version != Self::VERSION {
+        if !(1..=Self::VERSION).contains(&saved.version) {
             return Err(io::Error::other(format!("it has version {}, not {}", saved.version, Self::VERSION)));
         }
         Ok(saved)
@@ -81,9 +95,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("default/names.json");
         assert_eq!(SavedNames::load(&path).unwrap(), SavedNames::default());
-        let address =
-            SavedAddress { address: "203.0.113.7".parse().unwrap(), first_seen: 1, last_seen: 2, left: Some(3) };
-        let saved = SavedNames { version: 1, names: [("a.test".to_owned(), vec![address])].into() };
+        let address = SavedAddress {
+            address: "203.0.113.7".parse().unwrap(),
+            first_seen: 1,
+            last_seen: 2,
+            left: Some(3),
+            resolved: true,
+            last_answer: Some(2),
+            learned_until: Some(4),
+        };
+        let saved = SavedNames { version: 2, names: [("a.test".to_owned(), vec![address])].into() };
         saved.store(&path).unwrap();
         saved.store(&path).unwrap();
         assert_eq!(SavedNames::load(&path).unwrap(), saved);
@@ -92,10 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_version_1_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("names.json");
+        let text = r#"{"version": 1, "names": {"a.test": [
+            {"address": "203.0.113.7", "first_seen": 1, "last_seen": 2, "left": null}]}}"#;
+        fs::write(&path, text).unwrap();
+        let address = &SavedNames::load(&path).unwrap().names["a.test"][0];
+        assert_eq!((address.resolved, address.left, address.learned_until), (true, None, None));
+    }
+
+    #[test]
     fn a_file_of_another_version_or_none_of_ours_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("names.json");
-        for text in ["", "{", "[]", r#"{"version": 2, "names": {}}"#] {
+        for text in ["", "{", "[]", r#"{"version": 3, "names": {}}"#] {
             fs::write(&path, text).unwrap();
             assert!(SavedNames::load(&path).is_err(), "{text}");
         }

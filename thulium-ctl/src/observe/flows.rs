@@ -118,6 +118,28 @@ pub fn report(
     Report { version: VERSION, sessions }
 }
 
+/// How many live sessions each remote address has, as [`report`] counts them.
+pub fn by_remote(halves: &Halves, now: u64, lifetime: impl Fn(u8, TcpState) -> u64) -> HashMap<IpAddr, u64> {
+    let mut count = HashMap::new();
+    count_remotes(&halves.ipv4, now, &lifetime, &mut count);
+    count_remotes(&halves.ipv6, now, &lifetime, &mut count);
+    count
+}
+
+fn count_remotes<A: Address + Into<IpAddr>>(
+    halves: &[Half<A>],
+    now: u64,
+    lifetime: impl Fn(u8, TcpState) -> u64,
+    count: &mut HashMap<IpAddr, u64>,
+) {
+    let table: HashMap<FlowKey<A>, &FlowEntry<A>> = halves.iter().map(|(key, entry)| (*key, entry)).collect();
+    for pair in halves.iter().filter_map(|(key, entry)| pair(key, entry, &table)) {
+        if life(&pair, now, &lifetime).is_some() {
+            *count.entry(pair.key.destination.into()).or_default() += 1;
+        }
+    }
+}
+
 /// The live sessions of a family.
 fn sessions<A: Address + Into<IpAddr>>(
     halves: &[Half<A>],
@@ -154,6 +176,22 @@ fn pair<'a, A: Address>(
     partner.is_none().then_some(Pair { key: other, mapped, out: None, inward: Some(entry) })
 }
 
+/// How a live session fares, in nanoseconds.
+struct Life {
+    state: TcpState,
+    idle: u64,
+    remaining: u64,
+}
+
+/// `None`: the session has ended.
+fn life<A: Address>(pair: &Pair<'_, A>, now: u64, lifetime: impl Fn(u8, TcpState) -> u64) -> Option<Life> {
+    let halves = || pair.out.into_iter().chain(pair.inward);
+    let state = TcpState::from_number(halves().next()?.state);
+    let idle = now.saturating_sub(halves().map(|half| half.last_seen).max()?);
+    let remaining = lifetime(pair.key.protocol, state).checked_sub(idle).filter(|left| *left > 0)?;
+    Some(Life { state, idle, remaining })
+}
+
 fn session<A: Address + Into<IpAddr>>(
     pair: &Pair<'_, A>,
     names: Names<'_>,
@@ -162,9 +200,7 @@ fn session<A: Address + Into<IpAddr>>(
 ) -> Option<Session> {
     let halves = || pair.out.into_iter().chain(pair.inward);
     let first = halves().next()?;
-    let state = TcpState::from_number(first.state);
-    let idle = now.saturating_sub(halves().map(|half| half.last_seen).max()?);
-    let remaining = lifetime(pair.key.protocol, state).checked_sub(idle).filter(|left| *left > 0)?;
+    let Life { state, idle, remaining } = life(pair, now, lifetime)?;
     let (out, inward) = (sum(pair.out), sum(pair.inward));
     let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs();
     Some(Session {

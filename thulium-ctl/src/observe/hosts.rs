@@ -1,15 +1,16 @@
 //! The policy's hosts with their names and addresses.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
     VERSION,
-    quantity::{ago, duration},
+    quantity::{ago, count, duration},
     table::{Align, Table},
 };
-use crate::names::{AddressReport, AddressSource, AddressState, HostReport};
+use crate::names::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
 
 /// All hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,15 +18,66 @@ pub struct Report {
     /// [`VERSION`].
     pub version: u32,
     /// The hosts in the policy's order; times are seconds since 1970.
-    pub hosts: Vec<HostReport>,
+    pub hosts: Vec<HostNow>,
     /// When the text is read; seconds since 1970.
     #[serde(skip)]
     now: u64,
 }
 
-/// The hosts as of `now`, seconds since 1970.
-pub fn report(hosts: Vec<HostReport>, now: u64) -> Report {
-    Report { version: VERSION, hosts, now }
+/// A host, as of the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostNow {
+    /// Its name in the policy.
+    pub name: String,
+    /// How long an address that left DNS still admits new sessions, seconds.
+    pub keep_old: u64,
+    /// Its DNS names.
+    pub names: Vec<NameReport>,
+    /// Its addresses: fixed ones first.
+    pub addresses: Vec<AddressNow>,
+}
+
+/// An address or prefix of a host, as of the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AddressNow {
+    /// What the daemon knows of it, with its present state.
+    #[serde(flatten)]
+    pub known: AddressReport,
+    /// Since an answer or reply first named it, seconds.
+    pub age: Option<u64>,
+    /// How much longer the last answer or reply that named it is valid, seconds.
+    pub ttl: Option<u64>,
+    /// Live sessions to it; `None`: they cannot be counted.
+    pub sessions: Option<u64>,
+}
+
+/// The hosts as of `now`, seconds since 1970, with the live sessions by remote address.
+pub fn report(hosts: Vec<HostReport>, sessions: Option<&HashMap<IpAddr, u64>>, now: u64) -> Report {
+    let host = |host: HostReport| HostNow {
+        name: host.name,
+        keep_old: host.keep_old,
+        names: host.names,
+        addresses: host.addresses.into_iter().map(|address| address_now(address, sessions, now)).collect(),
+    };
+    Report { version: VERSION, hosts: hosts.into_iter().map(host).collect(), now }
+}
+
+fn address_now(known: AddressReport, sessions: Option<&HashMap<IpAddr, u64>>, now: u64) -> AddressNow {
+    AddressNow {
+        age: known.first_seen.map(|first| now.saturating_sub(first)),
+        ttl: known.valid_until.map(|until| until.saturating_sub(now)),
+        sessions: sessions.and_then(|sessions| sessions_to(&known.address, sessions)),
+        known: AddressReport { state: known.state_at(now), ..known },
+    }
+}
+
+/// The sessions to an address, or to any of a prefix.
+fn sessions_to(address: &str, sessions: &HashMap<IpAddr, u64>) -> Option<u64> {
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return Some(sessions.get(&address).copied().unwrap_or_default());
+    }
+    let prefix: IpNet = address.parse().ok()?;
+    Some(sessions.iter().filter(|(address, _)| prefix.contains(*address)).map(|(_, count)| count).sum())
 }
 
 impl fmt::Display for Report {
@@ -44,17 +96,10 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn host(&self, host: &HostReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn host(&self, host: &HostNow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", host.name)?;
         for name in &host.names {
-            match (&name.why, name.since, name.last_answer) {
-                (Some(why), since, _) => {
-                    let since = since.map_or(String::new(), |since| format!(", since {}", ago(since, self.now)));
-                    writeln!(f, "  {}  DOES NOT RESOLVE{since}: {why}", name.name)?;
-                }
-                (None, _, Some(last)) => writeln!(f, "  {}  resolved {}", name.name, ago(last, self.now))?,
-                (None, _, None) => writeln!(f, "  {}  not asked for yet", name.name)?,
-            }
+            writeln!(f, "  {}  {}", name.name, self.name(name))?;
         }
         if host.addresses.is_empty() {
             return writeln!(f, "  no address: nothing can be opened to this host");
@@ -63,8 +108,10 @@ impl Report {
             ("  ADDRESS", Align::Left),
             ("SOURCE", Align::Left),
             ("STATE", Align::Left),
-            ("FIRST SEEN", Align::Left),
+            ("AGE", Align::Left),
+            ("TTL", Align::Left),
             ("LAST SEEN", Align::Left),
+            ("SESSIONS", Align::Right),
         ]);
         for address in &host.addresses {
             table.push(self.cells(address));
@@ -72,33 +119,76 @@ impl Report {
         write!(f, "{table}")
     }
 
-    fn cells(&self, address: &AddressReport) -> [String; 5] {
-        let seen = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), |time| ago(time, self.now));
-        let source = match address.source {
+    /// How a name fares.
+    fn name(&self, name: &NameReport) -> String {
+        let reply = name.last_reply.map(|last| ago(last, self.now));
+        if let Some(names) = name.stands_for {
+            return match reply {
+                Some(last) => format!("learned from replies to clients: {}, the last {last}", count(names, "name")),
+                None if names > 0 => format!("learned from replies to clients: {}", count(names, "name")),
+                None => "learned from replies to clients: none yet".to_owned(),
+            };
+        }
+        if let Some(why) = &name.why {
+            let since = name.since.map_or(String::new(), |since| format!(", since {}", ago(since, self.now)));
+            return format!("DOES NOT RESOLVE{since}: {why}");
+        }
+        let resolved = name.last_answer.map(|last| format!("resolved {}", ago(last, self.now)));
+        let learned = reply.map(|last| format!("learned from a reply to a client {last}"));
+        let parts: Vec<String> = resolved.into_iter().chain(learned).collect();
+        if parts.is_empty() { "not asked for yet".to_owned() } else { parts.join(", ") }
+    }
+
+    fn cells(&self, address: &AddressNow) -> [String; 7] {
+        let known = &address.known;
+        let none = || "-".to_owned();
+        let time = |seconds: Option<u64>| seconds.map_or_else(none, |time| duration(Duration::from_secs(time)));
+        let source = match known.source {
             AddressSource::Fixed => "policy",
             AddressSource::Resolver => "DNS",
+            AddressSource::Learned => "learned",
         };
-        let state = match (address.state, address.until) {
+        let state = match (known.state, known.until) {
             (AddressState::Live, _) => "live".to_owned(),
-            (AddressState::Expired, _) => "expired".to_owned(),
+            (AddressState::Expired, until) => {
+                until.map_or_else(|| "expired".to_owned(), |until| format!("expired {}", ago(until, self.now)))
+            }
             (AddressState::Kept, until) => {
                 let left = until.unwrap_or_default().saturating_sub(self.now);
                 format!("kept for {}", duration(Duration::from_secs(left)))
             }
         };
-        let place = format!("  {}", address.address);
-        [place, source.to_owned(), state, seen(address.first_seen), seen(address.last_seen)]
+        [
+            format!("  {}", known.address),
+            source.to_owned(),
+            state,
+            time(address.age),
+            time(address.ttl),
+            known.last_seen.map_or_else(none, |last| ago(last, self.now)),
+            address.sessions.map_or_else(none, |sessions| sessions.to_string()),
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::NameReport;
 
     fn name(name: &str, why: Option<&str>) -> NameReport {
-        let (why, since) = (why.map(str::to_owned), why.map(|_| 900));
-        NameReport { name: name.to_owned(), resolves: why.is_none(), why, since, last_answer: Some(940) }
+        NameReport {
+            name: name.to_owned(),
+            resolves: why.is_none(),
+            why: why.map(str::to_owned),
+            since: why.map(|_| 900),
+            last_answer: Some(940),
+            last_reply: None,
+            stands_for: None,
+        }
+    }
+
+    fn wildcard(name: &str, last_reply: Option<u64>) -> NameReport {
+        let stands_for = Some(last_reply.map_or(0, |_| 2));
+        NameReport { last_answer: None, last_reply, stands_for, ..self::name(name, None) }
     }
 
     fn address(address: &str, state: AddressState) -> AddressReport {
@@ -109,39 +199,77 @@ mod tests {
             names: vec!["acme.thulium.com".to_owned()],
             first_seen: Some(100),
             last_seen: Some(940),
-            valid_until: Some(1000),
-            until: (state == AddressState::Kept).then_some(4600),
+            valid_until: Some(1020),
+            until: (state != AddressState::Live).then_some(4600),
         }
     }
 
     #[test]
     fn a_host_shows_its_names_and_the_state_of_its_addresses() {
+        let learned = AddressReport {
+            source: AddressSource::Learned,
+            until: Some(4620),
+            ..address("203.0.113.9", AddressState::Live)
+        };
         let host = HostReport {
             name: "thulium".to_owned(),
             keep_old: 86_400,
-            names: vec![name("acme.thulium.com", None), name("gone.test", Some("the name does not exist (NXDOMAIN)"))],
-            addresses: vec![address("203.0.113.7", AddressState::Live), address("203.0.113.8", AddressState::Kept)],
+            names: vec![
+                name("acme.thulium.com", None),
+                NameReport { last_reply: Some(990), ..name("both.test", None) },
+                name("gone.test", Some("the name does not exist (NXDOMAIN)")),
+                wildcard("*.thulium.com", Some(995)),
+                wildcard("*.quiet.test", None),
+            ],
+            addresses: vec![
+                address("203.0.113.7", AddressState::Live),
+                address("203.0.113.8", AddressState::Kept),
+                learned,
+            ],
         };
-        let report = report(vec![host], 1000);
+        let sessions = HashMap::from([("203.0.113.7".parse().unwrap(), 12)]);
+        let report = report(vec![host.clone()], Some(&sessions), 1000);
         let expected = "\
 thulium
   acme.thulium.com  resolved 1m00s ago
+  both.test  resolved 1m00s ago, learned from a reply to a client 10s ago
   gone.test  DOES NOT RESOLVE, since 1m40s ago: the name does not exist (NXDOMAIN)
-  ADDRESS      SOURCE  STATE           FIRST SEEN  LAST SEEN
-  203.0.113.7  DNS     live            15m00s ago  1m00s ago
-  203.0.113.8  DNS     kept for 1h00m  15m00s ago  1m00s ago
+  *.thulium.com  learned from replies to clients: 2 names, the last 5s ago
+  *.quiet.test  learned from replies to clients: none yet
+  ADDRESS      SOURCE   STATE           AGE     TTL  LAST SEEN  SESSIONS
+  203.0.113.7  DNS      live            15m00s  20s  1m00s ago        12
+  203.0.113.8  DNS      kept for 1h00m  15m00s  20s  1m00s ago         0
+  203.0.113.9  learned  live            15m00s  20s  1m00s ago         0
 ";
         assert_eq!(report.to_string(), expected);
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["version"], 1);
         assert_eq!(json["hosts"][0]["addresses"][1]["state"], "kept");
-        assert_eq!(json["hosts"][0]["names"][1]["resolves"], false);
+        assert_eq!(json["hosts"][0]["addresses"][2]["source"], "learned");
+        assert_eq!(json["hosts"][0]["addresses"][0]["sessions"], 12);
+        assert_eq!(json["hosts"][0]["addresses"][0]["ttl"], 20);
+        assert_eq!(json["hosts"][0]["names"][2]["resolves"], false);
         assert!(json.get("now").is_none());
+
+        let state = |now| self::report(vec![host.clone()], None, now).hosts[0].addresses[2].known.state;
+        let states = [state(1019), state(1020), state(4619), state(4620)];
+        let (kept, expired) = (AddressState::Kept, AddressState::Expired);
+        assert_eq!(states, [AddressState::Live, kept, kept, expired], "without a word from the daemon");
+        assert!(self::report(vec![host], None, 4660).to_string().contains("learned  expired 40s ago"));
+    }
+
+    #[test]
+    fn a_prefix_has_the_sessions_of_all_its_addresses() {
+        let fixed = AddressReport { valid_until: None, ..address("203.0.113.0/28", AddressState::Live) };
+        let host = HostReport { name: "pbx".to_owned(), keep_old: 0, names: vec![], addresses: vec![fixed] };
+        let sessions = ["203.0.113.1", "203.0.113.15", "203.0.113.16"].map(|address| (address.parse().unwrap(), 2));
+        let report = report(vec![host], Some(&sessions.into()), 1000);
+        assert_eq!(report.hosts[0].addresses[0].sessions, Some(4));
     }
 
     #[test]
     fn a_host_without_an_address_says_what_that_means() {
         let host = HostReport { name: "stun".to_owned(), keep_old: 0, names: vec![], addresses: vec![] };
-        assert!(report(vec![host], 0).to_string().contains("nothing can be opened to this host"));
+        assert!(report(vec![host], None, 0).to_string().contains("nothing can be opened to this host"));
     }
 }

@@ -1,3 +1,5 @@
+mod learning;
+
 use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
@@ -54,8 +56,11 @@ fn addresses_accumulate_and_old_ones_are_kept_for_a_while() {
     );
     assert_eq!(book.next_expiry(at(1099)), Some(at(1100)));
     assert_eq!(entries(&book, 1100), ["192.0.2.2: stun", "192.0.2.3: stun for 100"]);
-    assert_eq!(book.expire(at(1100)), 1);
-    assert_eq!(book.expire(at(1100)), 0);
+    let week = REMEMBERED.as_secs();
+    assert_eq!(book.expire(at(1099 + week)), 0, "it is remembered");
+    assert_eq!(book.expired(at(1100)).keys().map(|prefix| prefix.addr()).collect::<Vec<_>>(), [address(1)]);
+    assert_eq!((book.expire(at(1100 + week)), book.expire(at(1200 + week))), (1, 1));
+    assert!(book.expired(at(1200 + week)).is_empty());
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn an_address_belongs_to_every_host_that_named_it_and_to_no_other() {
 }
 
 #[test]
-fn what_an_earlier_run_knew_counts_as_kept_until_dns_says_more() {
+fn what_an_earlier_run_knew_goes_on_until_dns_says_more() {
     let hosts = [host("stun", &["stun.test"], KEEP)];
     let mut first = AddressBook::new(&hosts);
     first.observe("stun.test", &answer(&["192.0.2.1", "192.0.2.2"]), at(0));
@@ -125,16 +130,17 @@ fn what_an_earlier_run_knew_counts_as_kept_until_dns_says_more() {
 
     let mut second = AddressBook::new(&hosts);
     second.restore(&first.save(), at(700));
-    assert_eq!(entries(&second, 700), ["192.0.2.1: stun for 900", "192.0.2.2: stun for 900"]);
+    assert_eq!(entries(&second, 700), ["192.0.2.1: stun for 900", "192.0.2.2: stun"], "as if there were no restart");
     second.fail("stun.test", Family::Ipv4, "no resolver answered in time", at(710));
-    assert_eq!(entries(&second, 1599).len(), 2);
-    second.observe("stun.test", &answer(&["192.0.2.2"]), at(1599));
-    assert_eq!(entries(&second, 1600), ["192.0.2.2: stun"]);
-    assert_eq!(second.report(at(1600))[0].addresses[1].first_seen, Some(1_000_000));
+    assert_eq!(entries(&second, 10_000), ["192.0.2.2: stun"], "however long DNS is dead");
+    assert_eq!(second.expired(at(10_000)).len(), 1, "what was expired is so in the next run");
+    second.observe("stun.test", &answer(&["192.0.2.3"]), at(10_000));
+    assert_eq!(entries(&second, 10_000), ["192.0.2.2: stun for 1000", "192.0.2.3: stun"]);
+    assert_eq!(second.report(at(10_000))[0].addresses[1].first_seen, Some(1_000_000));
 
     let mut late = AddressBook::new(&hosts);
-    late.restore(&first.save(), at(100_000));
-    assert!(late.entries(at(100_000)).is_empty(), "the keep is over");
+    late.restore(&first.save(), at(31 * 86_400));
+    assert!(late.entries(at(31 * 86_400)).is_empty(), "an answer that is a month old says nothing");
     let mut early = AddressBook::new(&hosts);
     early.restore(&first.save(), UNIX_EPOCH);
     assert_eq!(early.next_expiry(UNIX_EPOCH), Some(UNIX_EPOCH + Duration::from_secs(KEEP)), "a clock that was wrong");
@@ -224,6 +230,9 @@ proptest! {
                 prop_assert_eq!(has("both"), admitted(0, KEEP) || admitted(1, KEEP));
                 prop_assert_eq!(has("one"), admitted(0, 300));
                 prop_assert!(entry.is_none_or(|entry| entry.until.is_none_or(|until| until > at(now))));
+                let was_there = history.iter().flatten().any(|(_, answer)| answer.contains(&last));
+                let is_expired = book.expired(at(now)).contains_key(&IpNet::from(address(last)));
+                prop_assert_eq!(is_expired, was_there && entry.is_none());
             }
             let mut restored = AddressBook::new(&hosts);
             restored.restore(&book.save(), at(now));

@@ -270,9 +270,9 @@ async fn a_restart_with_dead_dns_goes_on_with_what_was_known() {
 
     dns.set("web.test", Behaviour::Code(SERVFAIL));
     let (mut second, receiver) = dns.resolver(&hosts, Some(state.clone()));
-    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", false)]), "before the first question");
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true)]), "before the first question");
     second.first_round(PATIENCE).await;
-    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", false)]));
+    assert_eq!(addresses(&receiver.borrow()), set(&[("192.0.2.1", true)]));
     assert_eq!(receiver.borrow().state_trouble, None);
 
     fs::write(&state, "not ours").unwrap();
@@ -290,4 +290,40 @@ async fn a_dead_resolver_beside_a_living_one_does_no_harm() {
     let answer = lookup.ask("web.test", Family::Ipv4).await.unwrap();
     assert_eq!(answer.addresses, BTreeSet::from([[192, 0, 2, 1].into()]));
     assert_eq!(answer.ttl, Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn what_replies_teach_is_published_in_bursts_and_kept_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("names.json");
+    let dns = Responder::start().await;
+    let hosts = [host("all", "*.web.test", DAY)];
+    let (resolver, mut receiver) = dns.resolver(&hosts, Some(state.clone()));
+    let teacher = resolver.teacher();
+    let task = tokio::spawn(resolver.run());
+    for last in 1..=200 {
+        let lesson = Lesson {
+            name: "acme.web.test".to_owned(),
+            addresses: [[192, 0, 2, last].into()].into(),
+            ttl: Duration::from_secs(60),
+        };
+        teacher.send(lesson).await.unwrap();
+    }
+    receiver.mark_unchanged();
+    let mut published = 0;
+    timeout(PATIENCE, async {
+        while addresses(&receiver.borrow_and_update()).len() < 200 {
+            receiver.changed().await.unwrap();
+            published += 1;
+        }
+    })
+    .await
+    .expect("not all were published");
+    assert!(published <= 20, "published {published} times");
+    assert!(receiver.borrow().entries.values().all(|entry| entry.until.is_some()));
+    assert!(dns.asked.lock().unwrap().is_empty(), "nobody is asked for a wildcard, or for what it stands for");
+    task.abort();
+
+    let (_, receiver) = dns.resolver(&hosts, Some(state));
+    assert_eq!(addresses(&receiver.borrow()).len(), 200);
 }

@@ -15,6 +15,8 @@ pub(super) const ON_UPLINK_DOWN: OnUplinkDown = OnUplinkDown::Move;
 /// A working day's login (T10).
 pub(super) const RELEASE_AFTER_IDLE: Duration = Duration::from_secs(12 * 3600);
 pub(super) const KEEP_OLD: Duration = Duration::from_secs(24 * 3600);
+/// A name in the internet has no business with addresses of the office (DNS rebinding).
+pub(super) const PRIVATE_ANSWERS: bool = false;
 pub(super) const SESSIONS: Sessions = Sessions {
     udp_idle: Duration::from_secs(300),
     tcp_idle: Duration::from_secs(7440),
@@ -46,7 +48,7 @@ pub(super) fn hosts(system: &str) -> Vec<Host> {
         names: vec![dns],
         addresses: Vec::new(),
         keep_old: KEEP_OLD,
-        private_answers: false,
+        private_answers: PRIVATE_ANSWERS,
     };
     vec![host("thulium", format!("{system}.thulium.com")), host("stun", "stun.l.google.com".to_owned())]
 }

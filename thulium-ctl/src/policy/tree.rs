@@ -190,6 +190,8 @@ impl<'a> Reader<'a> {
             "indent with spaces; YAML forbids tabs"
         } else if line.contains("{system}") && !line.contains("\"{system}") && !line.contains("'{system}") {
             "put text that begins with a brace in quotes: \"{system}.thulium.com\""
+        } else if line.get(place.column - 1..).is_some_and(|rest| rest.starts_with('*')) {
+            "put text that begins with a `*` in quotes: \"*.thulium.com\""
         } else {
             "check the indentation, the colons, and that brackets, braces and quotes are closed, here and just above"
         };

@@ -54,6 +54,8 @@ pub const MAX_CLIENT_PREFIXES: usize = 256;
 pub const MAX_PORT_PREFIXES: usize = 4096;
 /// Fixed addresses and prefixes that a policy's hosts have at most: a policy that has more is refused.
 pub const MAX_ADDRESS_PREFIXES: usize = 4096;
+/// DNS names, wildcards among them, that a policy's hosts have at most: a policy that has more is refused.
+pub const MAX_NAMES: usize = 4096;
 
 /// A policy cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -41,6 +41,7 @@ fn write(out: &mut String, policy: &Policy) -> fmt::Result {
     let hosts = policy.hosts.iter().map(host_row).collect::<Vec<_>>();
     write_table(out, if hosts.is_empty() { vec![vec!["none".to_owned()]] } else { hosts })?;
     writeln!(out, "  Names are asked of {}.", resolvers(policy))?;
+    writeln!(out, "  {}", learning(policy))?;
     writeln!(out, "\nSessions")?;
     write_table(out, sessions(policy))?;
     writeln!(out, "\nDatapath   {}", datapath(policy))?;
@@ -116,6 +117,22 @@ fn host_row(host: &Host) -> Vec<String> {
         false => format!("an address that left DNS is used {} longer", period(host.keep_old)),
     };
     vec![host.name.clone(), if known_as.is_empty() { "nothing".to_owned() } else { known_as }, keep_old]
+}
+
+/// What replies to clients teach.
+fn learning(policy: &Policy) -> String {
+    let names = |which: &dyn Fn(&Host) -> bool| -> Vec<&str> {
+        policy.hosts.iter().filter(|host| which(host)).map(|host| host.name.as_str()).collect()
+    };
+    let mut text = "What they and the gateway itself answer to clients is learned, too".to_owned();
+    let trusting = names(&|host| host.private_answers);
+    if !trusting.is_empty() {
+        text += &format!("; private addresses for {} only", trusting.join(", "));
+    }
+    if policy.hosts.iter().any(|host| host.names.iter().any(|name| name.starts_with('*'))) {
+        text += "; names with a `*` are known by that alone";
+    }
+    text + "."
 }
 
 fn resolvers(policy: &Policy) -> String {

@@ -68,7 +68,11 @@ pub(super) fn host(node: &Node, name: String, system: Option<&str>, report: &mut
         None => defaults::KEEP_OLD,
         Some(node) => keep_old(node, report)?,
     };
-    Some(Host { name, names, addresses, keep_old, private_answers: false })
+    let private_answers = match section.get("private_answers") {
+        None => defaults::PRIVATE_ANSWERS,
+        Some(node) => value::choice(node, "private_answers", &[("true", true), ("false", false)], report)?,
+    };
+    Some(Host { name, names, addresses, keep_old, private_answers })
 }
 
 fn names(node: &Node, system: Option<&str>, report: &mut Report) -> Vec<String> {

@@ -14,7 +14,7 @@ mod sessions;
 mod uplinks;
 mod value;
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use thulium_ebpf::abi::HOST_SLOTS;
 
@@ -23,7 +23,7 @@ pub(super) use value::{items, show};
 use super::{
     Flow, Health, Host, Mode, Policy, Probe, Refuse, Unmatched, defaults,
     error::{Errors, Place, Report, quote},
-    image::{self, MAX_ADDRESS_PREFIXES, MAX_PORT_PREFIXES},
+    image::{self, MAX_ADDRESS_PREFIXES, MAX_NAMES, MAX_PORT_PREFIXES},
     section::{ROOT, Section},
     source::{SMALLEST, Source},
     tree::Node,
@@ -119,6 +119,11 @@ fn size(hosts: &[Host], hosts_place: Place, flows: &[Flow], flows_place: Place, 
     if addresses > MAX_ADDRESS_PREFIXES {
         let message = format!("{addresses} addresses in all, and a policy can have {MAX_ADDRESS_PREFIXES}");
         report.error(hosts_place, message, "write prefixes for neighbouring addresses");
+    }
+    let names = hosts.iter().flat_map(|host| &host.names).collect::<BTreeSet<_>>().len();
+    if names > MAX_NAMES {
+        let message = format!("{names} names in all, and a policy can have {MAX_NAMES}");
+        report.error(hosts_place, message, "write a wildcard for names that differ in their first label alone");
     }
     let ports = image::port_prefixes(flows);
     if ports > MAX_PORT_PREFIXES {

@@ -42,7 +42,8 @@ pub(super) fn system(word: &str, place: Place, report: &mut Report) -> Option<St
     None
 }
 
-/// A DNS name, lower case, without trailing dot; `{system}` stands for the tenant.
+/// A DNS name, lower case, without trailing dot; `{system}` stands for the tenant. Its first label may be a `*`, which stands for
+/// any one label.
 pub(super) fn dns(word: &str, system: Option<&str>, place: Place, report: &mut Report) -> Option<String> {
     // When the tenant itself is wrong, that error is enough: judge the rest of the name with a stand-in.
     let name = word.replace("{system}", system.unwrap_or("system")).to_ascii_lowercase();
@@ -64,9 +65,6 @@ fn complain(name: &str) -> Option<(&'static str, String)> {
         let host = rest.split(['/', ':']).next().unwrap_or_default();
         return Some(("is a URL, not a name", format!("write {}", quote(host))));
     }
-    if name.starts_with("*.") || name == "*" {
-        return Some(("is not supported yet: wildcard names", "write the names one by one".to_owned()));
-    }
     if let Some((host, _)) = name.split_once(':') {
         return Some(("has a port", format!("write {} here, and the port in the flow's `ports`", quote(host))));
     }
@@ -76,9 +74,35 @@ fn complain(name: &str) -> Option<(&'static str, String)> {
     if name.len() > DNS_BYTES {
         return Some(("is longer than a DNS name can be", format!("write {DNS_BYTES} characters at most")));
     }
+    if name.contains('*') {
+        return complain_of_wildcard(name);
+    }
     if !name.split('.').all(label) {
         let help = "write a name such as stun.l.google.com: letters, digits and hyphens between dots".to_owned();
         return Some(("is not a DNS name", help));
+    }
+    None
+}
+
+/// What is wrong with a name that has a `*`.
+fn complain_of_wildcard(name: &str) -> Option<(&'static str, String)> {
+    let Some(rest) = name.strip_prefix("*.").filter(|rest| !rest.contains('*')) else {
+        let help =
+            "a `*` stands for one whole label, the first one: write a name such as *.thulium.com, or names one by one";
+        return Some(("is not a wildcard name", help.to_owned()));
+    };
+    if !rest.split('.').all(label) {
+        return Some((
+            "is not a wildcard name",
+            "write letters, digits and hyphens between dots behind `*.`".to_owned(),
+        ));
+    }
+    // Whoever has a name of his own below a top-level domain would decide what clients may open.
+    if !rest.contains('.') {
+        return Some((
+            "is too wide a wildcard",
+            "write two labels at least behind the `*`, such as *.thulium.com".to_owned(),
+        ));
     }
     None
 }

@@ -104,6 +104,19 @@ fn answers_segments_and_translation_are_told() {
 }
 
 #[test]
+fn a_wildcard_stands_for_one_label_in_front_of_two() {
+    let policy = right(&format!(
+        "{SMALLEST}hosts:\n  thulium: {{ names: [\"*.Thulium.com\", \"*.{{system}}.thulium.com.\"] }}\n  \
+         stun: {{ names: [stun.l.google.com], private_answers: true }}\n"
+    ));
+    assert_eq!(policy.hosts[0].names, ["*.thulium.com", "*.acme.thulium.com"]);
+    assert_eq!(policy.hosts.iter().map(|host| host.private_answers).collect::<Vec<_>>(), [false, true]);
+    let text = describe(&policy);
+    assert!(text.contains("private addresses for stun only; names with a `*` are known by that alone."), "{text}");
+    assert!(describe(&right(SMALLEST)).contains("What they and the gateway itself answer to clients is learned, too."));
+}
+
+#[test]
 fn what_is_legal_but_doubtful_is_a_warning() {
     let policy = right(&format!(
         "{SMALLEST}sessions: {{ udp_idle: 60s }}\nhosts: {{ thulium: {{ names: [] }}, spare: {{ names: [a.example] }} }}"
@@ -149,7 +162,7 @@ proptest! {
         let text = format!(
             "system: \"{system}\"\nmode: {}\nlan: {{ interfaces: [\"0e1\", no]{} }}\nuplinks: [{{ interface: \"1.0\"{} }}]\n\
              mss_clamp: {segment}\nrefuse: {}\nsessions: {{ udp_idle: {udp_idle}s, ports_per_client: {share} }}\nresolvers: [\"2001:db8::53\"]\n\
-             flows: [{{ name: \"{flow}\", to: {{ names: [yes.example], addresses: [10.0.0.0/8, \"fd00::/8\"] }}, ports: [{port}/tcp, icmp] }}]",
+             flows: [{{ name: \"{flow}\", to: {{ names: [yes.example, \"*.{{system}}.example\"], private_answers: {reject}, addresses: [10.0.0.0/8, \"fd00::/8\"] }}, ports: [{port}/tcp, icmp] }}]",
             if audit { "audit" } else { "enforce" },
             if clients { ", clients: [192.168.0.0/16, \"fd00::/8\"]" } else { "" },
             if clients { ", source_nat: none" } else { "" },

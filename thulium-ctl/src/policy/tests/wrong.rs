@@ -69,6 +69,10 @@ fn too_many_flows_hosts_and_ports_are_refused() {
         flows += &format!("  - {{ name: f{flow}, to: thulium, ports: [{ranges}] }}\n");
     }
     assert!(wrong(format!("{SMALLEST}flows:\n{flows}")).contains("blocks, and a policy can have 4096"));
+    let names = |host: usize| list(256, &|n| format!("      - n{n}.h{host}.example"));
+    let hosts = list(17, &|n| format!("  h{n}:\n    names:\n{}", names(n)));
+    let errors = wrong(format!("{SMALLEST}hosts:\n{hosts}\nflows: [{{ name: f, to: h0, ports: 1/tcp }}]\n"));
+    assert!(errors.contains("4352 names in all, and a policy can have 4096"), "{errors}");
     let ports = list(33, &|n| format!("      - {}/tcp", 2 * n + 1));
     let errors = wrong(format!("{SMALLEST}flows:\n  - name: f\n    to: thulium\n    ports:\n{ports}\n"));
     assert!(errors.contains("33 entries"), "{errors}");

@@ -11,7 +11,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Daemon, InForce, Setup, names::TroubledNames, records, say};
+use super::{
+    Daemon, InForce, Setup,
+    names::{Told, TroubledNames, learn},
+    records, say,
+};
 use crate::{
     control::{PolicyInForce, Reply, Request},
     datapath::{attach, sweep},
@@ -52,6 +56,7 @@ impl Daemon {
         let facts = Arc::new(Mutex::new(self.facts()?));
         let Self { setup, policy, mut ground, mut in_force, endpoint, resolver, mut names, .. } = self;
         let instance = setup.pins.instance().to_owned();
+        tokio::spawn(learn(&mut in_force.ebpf, resolver.teacher())?);
         tokio::spawn(resolver.run());
         if setup.log_datapath {
             tokio::spawn(records::print(&mut in_force.ebpf)?);
@@ -64,6 +69,7 @@ impl Daemon {
         let served = endpoint.serve(answer);
         tokio::pin!(served);
         let mut changes = uplinks::changes()?;
+        let mut told = Told::default();
         let mut troubled = TroubledNames::default();
         troubled.tell(&names.borrow().hosts);
         let mut seen = ground.clone();
@@ -83,11 +89,13 @@ impl Daemon {
                 Ok(()) = names.changed() => {
                     let snapshot = names.borrow_and_update().clone();
                     troubled.tell(&snapshot.hosts);
-                    let done = in_force.tables.publish_remotes(&snapshot, &in_force.slots);
+                    let done = told.addresses(&snapshot, &in_force.slots, &mut in_force.tables);
                     report(&facts, "the addresses of names", done).await;
                 }
                 Some(()) = changes.next() => look.reset_immediately(),
                 _ = look.tick() => {
+                    let done = told.resolvers(&policy.resolvers, &mut in_force.tables);
+                    report(&facts, "whose DNS replies teach", done).await;
                     let present = match Ground::read(&policy, ground.as_present()) {
                         Ok(present) => present,
                         Err(error) => {

@@ -23,7 +23,7 @@ use crate::{
         tables::Tables,
     },
     exit::{Exit, Failure},
-    names::{FIRST_ROUND, Lookup, Pace, Resolver, Servers, Snapshot},
+    names::{FIRST_ROUND, Lookup, Pace, Resolver, Servers, Snapshot, trusted},
     observe::{Source as _, status::Warning},
     policy::Policy,
     uplinks::{Ground, Present},
@@ -112,6 +112,8 @@ fn put_in_force(
         tables.publish_interfaces(&ground.interfaces)?;
         tables.publish_uplink(0, ground.uplink_index(), ground.outside)?;
         tables.publish_remotes(names, &slots)?;
+        tables.publish_names(&policy.hosts, &slots)?;
+        tables.publish_resolvers(&trusted(&policy.resolvers)?)?;
         tables.publish(policy, &slots, &ground.clients, ports)?;
         Ok(())
     };

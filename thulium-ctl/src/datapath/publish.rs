@@ -1,9 +1,6 @@
 //! An image of the policy → the maps. A generation is complete before one word is flipped to it; no packet sees a half.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
-};
+use std::collections::HashSet;
 
 use anyhow::Context;
 use aya::{
@@ -11,20 +8,15 @@ use aya::{
     maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
 };
 use ipnet::IpNet;
-use thulium_ebpf::abi::{Address4, Address6, GENERATIONS, Interface, RemoteAddress, RemotePrefix, Uplink, UplinkState};
+use thulium_ebpf::abi::{Address4, Address6, GENERATIONS, Interface, RemotePrefix, Uplink, UplinkState};
 
-use super::{
-    attach::Target,
-    host::Ports,
-    tables::{Tables, monotonic},
-};
+use super::{attach::Target, host::Ports, tables::Tables};
 use crate::{
     exit::{Exit, Failure},
-    names::Snapshot,
     observe::Source,
     policy::{
         Policy,
-        image::{Family, PrefixEntry, Slots, compile, with_surrounding},
+        image::{PrefixEntry, Slots, compile},
     },
     uplinks::Outside,
 };
@@ -75,16 +67,6 @@ impl Tables {
         forget(&mut self.clients4, |client| is_past(client.generation))?;
         forget(&mut self.clients6, |client| is_past(client.generation))?;
         forget(&mut self.port_prefixes, |port| is_past(port.generation))
-    }
-
-    /// Makes the remote addresses those of the snapshot. An address stays in the map while it changes.
-    ///
-    /// # Errors
-    /// If the map is full or the kernel refuses.
-    pub fn publish_remotes(&mut self, snapshot: &Snapshot, slots: &Slots) -> anyhow::Result<()> {
-        let remotes = remotes(snapshot, slots, monotonic());
-        replace(&mut self.remotes4, &remotes)?;
-        replace(&mut self.remotes6, &remotes)
     }
 
     /// Sets an uplink's interface and what its clients appear as, as far as they are known: what is gone for a moment may come
@@ -162,42 +144,4 @@ fn forget<D: Pod>(map: &mut LpmTrie<MapData, D, u64>, is_past: impl Fn(D) -> boo
         map.remove(&key)?;
     }
     Ok(())
-}
-
-/// Makes a family's remote addresses those of `remotes`.
-fn replace<A: Family>(
-    map: &mut LpmTrie<MapData, RemotePrefix<A>, RemoteAddress>,
-    remotes: &BTreeMap<IpNet, RemoteAddress>,
-) -> anyhow::Result<()>
-where
-    RemotePrefix<A>: Pod,
-{
-    let old: Vec<_> = map.keys().collect::<Result<_, _>>()?;
-    let mut new = HashSet::new();
-    for (prefix, remote) in remotes {
-        let Some(address) = A::network(prefix) else { continue };
-        let length = u32::BITS + u32::from(prefix.prefix_len());
-        new.insert((length, address));
-        map.insert(&Key::new(length, RemotePrefix::new(address)), remote, 0)
-            .context("the hosts of the policy have too many addresses")?;
-    }
-    for key in old.into_iter().filter(|key| !new.contains(&(key.prefix_len(), key.data().address))) {
-        map.remove(&key)?;
-    }
-    Ok(())
-}
-
-/// What admits new sessions, for the datapath's clock `now`.
-fn remotes(snapshot: &Snapshot, slots: &Slots, now: u64) -> BTreeMap<IpNet, RemoteAddress> {
-    let mut own: BTreeMap<IpNet, RemoteAddress> = BTreeMap::new();
-    for (prefix, entry) in &snapshot.entries {
-        let hosts = entry.hosts.iter().filter_map(|name| slots.host(name)).fold(0, |hosts, slot| hosts | 1 << slot);
-        let until = snapshot.remaining(entry).map_or(u64::MAX, |left| now.saturating_add(nanoseconds(left)));
-        own.insert(prefix.trunc(), RemoteAddress { hosts, until });
-    }
-    with_surrounding(&own)
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

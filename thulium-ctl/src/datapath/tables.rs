@@ -4,7 +4,7 @@ use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
     Address4, Address6, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface,
-    PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
+    Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
 };
 
 use super::pins::Pins;
@@ -27,6 +27,11 @@ pub struct Tables {
     pub(super) port_prefixes: LpmTrie<MapData, PortPrefix, u64>,
     pub(super) remotes4: LpmTrie<MapData, RemotePrefix<Address4>, RemoteAddress>,
     pub(super) remotes6: LpmTrie<MapData, RemotePrefix<Address6>, RemoteAddress>,
+    pub(super) learned4: HashMap<MapData, Address4, RemoteAddress>,
+    pub(super) learned6: HashMap<MapData, Address6, RemoteAddress>,
+    pub(super) names: HashMap<MapData, Name, NameEntry>,
+    pub(super) resolvers4: HashMap<MapData, Address4, u32>,
+    pub(super) resolvers6: HashMap<MapData, Address6, u32>,
     pub(super) slot_names: Array<MapData, SlotName>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Counter>,
     /// Sessions that each family has room for.
@@ -65,6 +70,11 @@ impl Tables {
             port_prefixes: Map::LpmTrie(pin("port_prefixes")?).try_into()?,
             remotes4: Map::LpmTrie(pin("remotes4")?).try_into()?,
             remotes6: Map::LpmTrie(pin("remotes6")?).try_into()?,
+            learned4: Map::LruHashMap(pin("learned4")?).try_into()?,
+            learned6: Map::LruHashMap(pin("learned6")?).try_into()?,
+            names: Map::HashMap(pin("names")?).try_into()?,
+            resolvers4: Map::HashMap(pin("resolvers4")?).try_into()?,
+            resolvers6: Map::HashMap(pin("resolvers6")?).try_into()?,
             slot_names: Map::Array(pin("slot_names")?).try_into()?,
             drops: Map::PerCpuHashMap(pin("drops")?).try_into()?,
             capacity,

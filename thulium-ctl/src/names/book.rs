@@ -12,7 +12,7 @@ use thulium_ebpf::abi::Family;
 use super::{
     Lesson,
     outcome::{Outcome, Outcomes, Trouble},
-    owners::{Owners, family, is_public, is_usable, rest},
+    owners::{Owners, family, learns, rest},
     sighting::{End, Sighting},
 };
 use crate::policy::Host;
@@ -245,11 +245,6 @@ impl AddressBook {
     pub(super) fn owners_of(&self, name: &str) -> Vec<&Host> {
         self.owners.of(name).into_iter().map(|number| &self.hosts[number]).collect()
     }
-}
-
-/// Whether a reply to a client may teach a host this address.
-pub(super) fn learns(host: &Host, address: &IpAddr) -> bool {
-    is_usable(address) && (host.private_answers || is_public(address))
 }
 
 /// Up to when an address admits new sessions for any of its hosts.

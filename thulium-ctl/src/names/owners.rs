@@ -5,7 +5,10 @@ use std::{
     net::IpAddr,
 };
 
-use thulium_ebpf::abi::Family;
+use thulium_ebpf::{
+    abi::{Address4, Address6, Family},
+    dns::Public,
+};
 
 use crate::policy::Host;
 
@@ -67,35 +70,17 @@ pub(super) fn rest(name: &str) -> Option<&str> {
     name.find('.').map(|dot| &name[dot..])
 }
 
-/// Whether a reply to a client may teach this address to a host without `private_answers`: not so one that a name in the internet
-/// has no business with, or anybody who can name a server could lead clients to machines of the office.
-pub(super) fn is_public(address: &IpAddr) -> bool {
+/// Whether a reply to a client may teach a host this address. Not so a private one without `private_answers`: or anybody who can name
+/// a server in the internet could lead clients to machines of the office. The datapath judges by the same rules.
+pub(super) fn learns(host: &Host, address: &IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            !(address.is_private()
-                || address.is_loopback()
-                || address.is_link_local()
-                || a == 0
-                // Carriers' own addresses (RFC 6598), protocol assignments (RFC 6890), benchmarks (RFC 2544).
-                || (a == 100 && b & 0xc0 == 64)
-                || (a == 192 && b == 0 && c == 0)
-                || (a == 198 && b & 0xfe == 18)
-                // Multicast, what is reserved, broadcast.
-                || a >= 224)
-        }
-        // Global unicast is 2000::/3 (RFC 4291).
-        IpAddr::V6(address) => address.segments()[0] & 0xe000 == 0x2000,
+        IpAddr::V4(address) => teaches(host, Address4::from(*address)),
+        IpAddr::V6(address) => teaches(host, Address6::from(*address)),
     }
 }
 
-/// Whether anybody can have a session with this address at all.
-pub(super) fn is_usable(address: &IpAddr) -> bool {
-    let is_reserved = match address {
-        IpAddr::V4(address) => address.octets()[0] == 0 || address.octets()[0] >= 240,
-        IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
-    };
-    !(is_reserved || address.is_unspecified() || address.is_multicast())
+fn teaches(host: &Host, address: impl Public) -> bool {
+    !address.is_nobodys() && (host.private_answers || address.is_public())
 }
 
 /// The family of an address.
@@ -130,35 +115,5 @@ mod tests {
         }
         assert_eq!(owners.asked().collect::<Vec<_>>(), ["acme.thulium.test", "stun.test"], "no wildcard");
         assert_eq!(owners.names().count(), 3);
-    }
-
-    #[test]
-    fn addresses_that_a_name_in_the_internet_has_no_business_with_are_not_public() {
-        let is_public = |address: &str| is_public(&address.parse().unwrap());
-        for public in ["203.0.113.7", "198.51.100.1", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "2a00::1"]
-        {
-            assert!(is_public(public), "{public}: documentation prefixes count as public");
-        }
-        for private in [
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.20.5",
-            "127.0.0.1",
-            "169.254.1.1",
-            "0.0.0.0",
-            "100.64.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1",
-            "fd00::1",
-            "ff02::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::1",
-        ] {
-            assert!(!is_public(private), "{private}");
-        }
     }
 }

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddressBook,
-    book::{NameRecord, learns},
+    book::NameRecord,
     clock::unix_seconds,
     is_wildcard,
+    owners::learns,
     sighting::{End, Sighting},
 };
 use crate::policy::Host;

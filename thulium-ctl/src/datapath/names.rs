@@ -1,0 +1,146 @@
+//! What the programs know of names, to learn their addresses from DNS replies to clients.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::Hash,
+    net::IpAddr,
+};
+
+use anyhow::Context;
+use aya::{
+    Pod,
+    maps::{HashMap, MapData, MapError},
+};
+use thulium_ebpf::abi::{Address4, Address6, NAME_BYTES, Name, NameEntry};
+
+use super::tables::Tables;
+use crate::policy::{Host, image::Slots};
+
+/// What a map of the kernel should hold.
+type Wanted<K, V> = std::collections::HashMap<K, V>;
+
+impl Tables {
+    /// Makes the names of these hosts what replies may teach. A name stays in the map while its entry changes.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn publish_names(&mut self, hosts: &[Host], slots: &Slots) -> anyhow::Result<()> {
+        replace(&mut self.names, &entries(hosts, slots)).context("the names of the policy")
+    }
+
+    /// Makes these the resolvers whose replies teach.
+    ///
+    /// # Errors
+    /// If there are more than the map has room for, or the kernel refuses.
+    pub fn publish_resolvers(&mut self, resolvers: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
+        let (mut ipv4, mut ipv6) = (Wanted::new(), Wanted::new());
+        for resolver in resolvers {
+            match resolver {
+                IpAddr::V4(address) => ipv4.insert(Address4::from(*address), 1),
+                IpAddr::V6(address) => ipv6.insert(Address6::from(*address), 1),
+            };
+        }
+        replace(&mut self.resolvers4, &ipv4).context("the gateway's addresses and resolvers")?;
+        replace(&mut self.resolvers6, &ipv6).context("the gateway's addresses and resolvers")
+    }
+
+    /// Forgets what replies taught of these addresses. What still holds of it has been published: an entry here has one time for
+    /// all its hosts, and would go on for one whose own time is over.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget_learned(&mut self, addresses: impl IntoIterator<Item = IpAddr>) -> anyhow::Result<()> {
+        for address in addresses {
+            let done = match address {
+                IpAddr::V4(address) => self.learned4.remove(&address.into()),
+                IpAddr::V6(address) => self.learned6.remove(&address.into()),
+            };
+            match done {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the map hold these entries and no others; those that are right already are not touched.
+fn replace<K: Pod + Eq + Hash, V: Pod + PartialEq>(
+    map: &mut HashMap<MapData, K, V>,
+    entries: &Wanted<K, V>,
+) -> anyhow::Result<()> {
+    let old: Wanted<K, V> = map.iter().collect::<Result<_, _>>()?;
+    for key in old.keys().filter(|key| !entries.contains_key(key)) {
+        map.remove(key)?;
+    }
+    for (key, value) in entries.iter().filter(|(key, value)| old.get(key) != Some(value)) {
+        map.insert(key, value, 0)?;
+    }
+    Ok(())
+}
+
+/// What each name teaches. A name that a wildcard covers, too, teaches the wildcard's hosts by that one's own entry.
+fn entries(hosts: &[Host], slots: &Slots) -> Wanted<Name, NameEntry> {
+    let mut by_name: BTreeMap<&str, NameEntry> = BTreeMap::new();
+    for host in hosts {
+        let Some(slot) = slots.host(&host.name) else { continue };
+        for name in &host.names {
+            let entry = by_name.entry(name).or_default();
+            entry.hosts |= 1 << slot;
+            entry.private |= u64::from(host.private_answers) << slot;
+            let keep = u64::try_from(host.keep_old.as_nanos()).unwrap_or(u64::MAX);
+            entry.keep = entry.keep.max(keep);
+        }
+    }
+    by_name.into_iter().filter_map(|(name, entry)| Some((wire(name)?, entry))).collect()
+}
+
+/// A name of a policy as it stands in a message; `None` if it does not fit, which no name of a policy does not.
+fn wire(name: &str) -> Option<Name> {
+    let labels = name.split('.').map(|label| [&[u8::try_from(label.len()).unwrap_or(0)], label.as_bytes()].concat());
+    let all = labels.collect::<Vec<_>>().concat();
+    let mut bytes = [0; NAME_BYTES];
+    // The root's zero is among what is left over.
+    bytes[..NAME_BYTES - 1].get_mut(..all.len())?.copy_from_slice(&all);
+    Some(Name { bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::parse;
+
+    #[test]
+    fn a_name_is_written_as_in_a_message() {
+        let name = wire("*.acme.test").unwrap();
+        assert_eq!(&name.bytes[..14], b"\x01*\x04acme\x04test\0\0");
+        assert!(name.bytes[14..].iter().all(|byte| *byte == 0));
+        assert!(wire(&[&"a".repeat(62)[..]; 4].join(".")).is_some());
+        assert_eq!(wire(&[&"a".repeat(63)[..]; 4].join(".")), None);
+    }
+
+    #[test]
+    fn a_name_teaches_all_its_hosts_with_the_longest_keep() {
+        let policy = parse(
+            "policy.yaml",
+            b"system: acme\nlan: { interfaces: [lan0] }\nuplinks: [{ interface: wan0 }]\nhosts:\n  \
+            web: { names: [a.test.example, '*.test.example'], keep_old: 1h }\n  \
+            office: { names: [a.test.example], keep_old: 2h, private_answers: true }\n\
+            flows: [{ name: f, to: web, ports: 1/tcp }]\n",
+        )
+        .unwrap();
+        let slots = Slots::assign(&[], &[], &[], &policy);
+        let (web, office) = (slots.host("web").unwrap(), slots.host("office").unwrap());
+        let entries = entries(&policy.hosts, &slots);
+        let hours = |hours: u64| u64::try_from(Duration::from_secs(3600 * hours).as_nanos()).unwrap();
+        let both = NameEntry { hosts: 1 << web | 1 << office, private: 1 << office, keep: hours(2) };
+        let wildcard = NameEntry { hosts: 1 << web, private: 0, keep: hours(1) };
+        assert_eq!(entries.len(), 2);
+        assert_eq!(
+            (entries[&wire("a.test.example").unwrap()], entries[&wire("*.test.example").unwrap()]),
+            (both, wildcard)
+        );
+    }
+}

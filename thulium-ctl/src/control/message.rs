@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{names::HostReport, observe::status::DaemonFacts};
+use crate::{names::HostReport, observe::status::DaemonFacts, uplinks::UplinkReport};
 
 /// Version of the protocol.
 pub(super) const VERSION: u32 = 1;
@@ -19,6 +19,8 @@ pub enum Request {
     Hosts,
     /// [`Reply::Policy`].
     Policy,
+    /// [`Reply::Uplinks`].
+    Uplinks,
 }
 
 /// What the daemon answers.
@@ -31,6 +33,8 @@ pub enum Reply {
     Hosts(Vec<HostReport>),
     /// The policy in force.
     Policy(PolicyInForce),
+    /// The uplinks in the policy's order.
+    Uplinks(Vec<UplinkReport>),
     /// The request was not understood or could not be answered: a sentence.
     Error(String),
 }

@@ -22,7 +22,7 @@ fn serve(socket: &Path) -> tokio::task::JoinHandle<()> {
             .serve(|request| {
                 ready(match request {
                     Request::Hosts => Reply::Hosts(Vec::new()),
-                    Request::Status | Request::Policy => Reply::Error("not now".to_owned()),
+                    Request::Status | Request::Policy | Request::Uplinks => Reply::Error("not now".to_owned()),
                 })
             })
             .await;

@@ -25,7 +25,7 @@ use crate::{
         status::{DaemonFacts, Mode, Warning, unresolved},
     },
     policy::{Document, Policy},
-    uplinks::{self, Ground},
+    uplinks::{self, Ground, UplinkReport},
 };
 
 /// How often the interfaces are looked at, whether or not the kernel tells of a change.
@@ -39,6 +39,7 @@ struct Facts {
     policy: String,
     /// Of the interfaces, as they are now.
     ground: Vec<Warning>,
+    uplinks: Vec<UplinkReport>,
     /// What could not be taken up, until it is.
     troubles: BTreeMap<&'static str, String>,
 }
@@ -149,7 +150,7 @@ impl Daemon {
         };
         let ground = self.in_force.warnings_of(&self.ground, &self.policy);
         let policy = Document::from(&self.policy).to_yaml()?;
-        Ok(Facts { daemon, names: self.names.clone(), policy, ground, troubles: BTreeMap::new() })
+        Ok(Facts { daemon, names: self.names.clone(), policy, ground, uplinks: Vec::new(), troubles: BTreeMap::new() })
     }
 }
 
@@ -196,6 +197,7 @@ async fn answer(facts: SharedFacts, request: Request) -> Reply {
     let names = facts.names.borrow();
     match request {
         Request::Hosts => Reply::Hosts(names.hosts.clone()),
+        Request::Uplinks => Reply::Uplinks(facts.uplinks.clone()),
         Request::Policy => Reply::Policy(PolicyInForce {
             file: facts.daemon.policy.clone(),
             process: facts.daemon.pid,

@@ -1,6 +1,7 @@
 //! What the gateway's interfaces say: the uplink's address, and the networks on the LAN.
 
 mod interfaces;
+mod report;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thulium_ebpf::abi::Role;
 
 use self::interfaces::Interfaces;
+pub use self::report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport};
 use crate::{
     datapath::attach::Target,
     observe::status::{Link, UplinkNow, Warning},

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, process::ExitCode};
 
-use thulium_ebpf::abi::{Address as _, Uplink};
+use thulium_ebpf::abi::{Address as _, Uplink, UplinkState};
 
 use super::{
     Options,
@@ -60,7 +60,7 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
 }
 
 fn uplink_facts(uplink: &Uplink, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
-    if uplink.interface == 0 {
+    if uplink.interface == 0 || uplink.state == UplinkState::Unused as u32 {
         return None;
     }
     let interface = interfaces.get(&uplink.interface).cloned().unwrap_or_else(|| format!("#{}", uplink.interface));

@@ -2,18 +2,24 @@
 //! sweeping of stale sessions do.
 //!
 //! * [`start`]: policy → datapath in force, in an order that leaves nothing half-attached.
-//! * [`serve`]: what happens until it is told to end.
+//! * [`serve`]: what happens until it is told to end: [`follow`] what changes at the interfaces, and at the [`uplinks`];
+//!   [`probes`] through them; [`facts`] for the commands.
 
+mod facts;
+mod follow;
 mod names;
+mod probes;
 mod records;
 mod serve;
 mod start;
+mod uplinks;
 
 use std::path::{Path, PathBuf};
 
 use aya::Ebpf;
 use tokio::sync::watch;
 
+use self::uplinks::Uplinks;
 use crate::{
     control::Endpoint,
     datapath::{
@@ -24,7 +30,7 @@ use crate::{
     names::{Resolver, Snapshot},
     observe::status::{Attachment, Warning},
     policy::{Policy, image::Slots},
-    uplinks::Ground,
+    uplinks::{Ground, Kernel, Present},
 };
 
 /// How to run.
@@ -42,7 +48,9 @@ pub struct Setup {
 pub struct Daemon {
     setup: Setup,
     policy: Policy,
+    kernel: Kernel,
     ground: Ground,
+    present: Present,
     in_force: InForce,
     endpoint: Endpoint,
     resolver: Resolver,
@@ -61,6 +69,7 @@ struct InForce {
     attachments: Vec<Attachment>,
     /// Why names are not learned from DNS replies, if they are not.
     unlearned: Option<Warning>,
+    uplinks: Uplinks,
     /// Of the policy and the host; those of the interfaces change (see [`Ground::warnings`]).
     warnings: Vec<Warning>,
 }

@@ -1,6 +1,7 @@
 //! Policy → datapath in force.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::Ipv4Addr,
     path::Path,
@@ -9,9 +10,9 @@ use std::{
 
 use anyhow::Context;
 use nix::unistd::Uid;
-use thulium_ebpf::abi::Address as _;
+use thulium_ebpf::abi::{Address as _, Uplink, UplinkState};
 
-use super::{Daemon, InForce, Setup, say, state_directory};
+use super::{Daemon, InForce, Setup, say, state_directory, uplinks::Uplinks};
 use crate::{
     control::{Claim, ClaimError, socket_path},
     datapath::{
@@ -19,14 +20,15 @@ use crate::{
         host::{HostSettings, Ports, routing::Routing},
         kernel,
         load::{Loaded, load, not_permitted},
+        marks::Marks,
         pins::Pins,
         tables::Tables,
     },
     exit::{Exit, Failure},
     names::{FIRST_ROUND, Lookup, Pace, Resolver, Servers, Snapshot, trusted},
-    observe::{Source as _, status::Warning},
+    observe::status::Warning,
     policy::Policy,
-    uplinks::{Ground, Present},
+    uplinks::{Ground, Kernel, Moment, Present, Watch},
 };
 
 impl Daemon {
@@ -44,7 +46,10 @@ impl Daemon {
         let claim = claim(&setup.pins)?;
         let state = state_directory(setup.pins.instance());
         let before = Before { pins: setup.pins.exist()?, state: state.exists() };
-        let ground = Ground::read(&policy, Present { uplink_address: address_in_force(&setup.pins)?, clients: &[] })?;
+        let kernel = Kernel::connect()?;
+        let former = uplinks_in_force(&setup.pins)?;
+        let present = Present { addresses: addresses(&former), clients: Vec::new() };
+        let ground = Ground::read(&policy, &present, kernel.lists().await?)?;
         check(&policy, &ground.interfaces, &setup.pins)?;
         let host = HostSettings::open(&state)?;
 
@@ -55,11 +60,14 @@ impl Daemon {
         resolver.first_round(FIRST_ROUND).await;
 
         let endpoint = claim.listen()?;
-        let in_force = put_in_force(&setup, &policy, &ground, &names.borrow(), &before, host);
+        let start = Start { setup: &setup, policy: &policy, ground: &ground, former: &former, before: &before };
+        let in_force = start.put_in_force(&names.borrow(), host);
         let in_force = in_force.inspect_err(|_| before.restore(&setup.pins, &state))?;
         Ok(Self {
             setup,
             policy,
+            kernel,
+            present: ground.as_present(&present),
             ground,
             in_force,
             endpoint,
@@ -91,52 +99,74 @@ impl Before {
     }
 }
 
-/// Loads, publishes, attaches. The first start publishes before it attaches, so that a packet meets a complete policy from the
-/// first program on; a later one attaches first, so that a failure leaves the policy in force as it was.
-fn put_in_force(
-    setup: &Setup,
-    policy: &Policy,
-    ground: &Ground,
-    names: &Snapshot,
-    before: &Before,
-    mut host: HostSettings,
-) -> anyhow::Result<InForce> {
-    let Loaded { mut ebpf, other_capacity } = load(policy, &setup.pins, setup.log_datapath)?;
-    let mut tables = Tables::open(&setup.pins)?.context("the maps were not pinned")?;
-    let slots = tables.assign_slots(policy)?;
-    let ports = Ports::read();
-    for line in host.set(policy, ground.governs_ipv6())? {
-        say(&line);
-    }
-    let publish = |tables: &mut Tables| -> anyhow::Result<()> {
-        tables.publish_interfaces(&ground.interfaces)?;
-        tables.publish_uplink(0, ground.uplink_index(), ground.outside)?;
-        tables.publish_remotes(names, &slots)?;
-        tables.publish_names(&policy.hosts, &slots)?;
-        tables.publish_resolvers(&trusted(&policy.resolvers)?)?;
-        tables.publish(policy, &slots, &ground.clients, ports)?;
-        Ok(())
-    };
-    let attached = if before.pins {
-        let attached = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
-        publish(&mut tables)?;
-        attached
-    } else {
-        publish(&mut tables)?;
-        attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
-    };
-    release_others(policy, &ground.interfaces, &setup.pins)?;
-    let warnings = warnings(policy, ports, other_capacity);
-    let mut in_force = InForce { slots, ports, host, ebpf, tables, attachments: Vec::new(), unlearned: None, warnings };
-    in_force.take(attached);
-    Ok(in_force)
+/// What is put in force, and after what.
+struct Start<'a> {
+    setup: &'a Setup,
+    policy: &'a Policy,
+    ground: &'a Ground,
+    /// The uplinks that an earlier run left, by name.
+    former: &'a BTreeMap<String, Uplink>,
+    before: &'a Before,
 }
 
-/// The uplink's address that an earlier run left in force.
-fn address_in_force(pins: &Pins) -> anyhow::Result<Option<Ipv4Addr>> {
-    let Some(tables) = Tables::open(pins)? else { return Ok(None) };
-    let address = tables.uplinks()?.first().map(|uplink| uplink.address);
-    Ok(address.filter(|address| !address.is_unspecified()).map(Ipv4Addr::from))
+impl Start<'_> {
+    /// Loads, publishes, attaches. The first start publishes before it attaches, so that a packet meets a complete policy from the
+    /// first program on; a later one attaches first, so that a failure leaves the policy in force as it was.
+    fn put_in_force(&self, names: &Snapshot, mut host: HostSettings) -> anyhow::Result<InForce> {
+        let Self { setup, policy, ground, former, before } = *self;
+        let Loaded { mut ebpf, other_capacity } = load(policy, &setup.pins, setup.log_datapath)?;
+        let mut tables = Tables::open(&setup.pins)?.context("the maps were not pinned")?;
+        let slots = tables.assign_slots(policy)?;
+        let ports = Ports::read();
+        for line in host.set(policy, ground.governs_ipv6())? {
+            say(&line);
+        }
+        let states = former.iter().map(|(name, uplink)| (name.clone(), UplinkState::from_number(uplink.state)));
+        let mut watch = Watch::new(policy, &slots, &states.collect(), ground, Moment::now());
+        let events = watch.settle(Moment::now());
+        let routing = Routing::new(Marks::of(policy.datapath.mark, policy.uplinks.len()));
+        let uplinks = Uplinks { watch, routing };
+        let publish = |tables: &mut Tables| -> anyhow::Result<()> {
+            tables.publish_interfaces(&ground.interfaces, &ground.slots_of_interfaces(&slots))?;
+            uplinks.publish(tables, policy, &slots, ground)?;
+            tables.publish_remotes(names, &slots)?;
+            tables.publish_names(&policy.hosts, &slots)?;
+            tables.publish_resolvers(&trusted(&policy.resolvers)?)?;
+            tables.publish(policy, &slots, &ground.clients, ports)?;
+            Ok(())
+        };
+        let attached = if before.pins {
+            let attached = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
+            publish(&mut tables)?;
+            attached
+        } else {
+            publish(&mut tables)?;
+            attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
+        };
+        release_others(policy, &ground.interfaces, &setup.pins)?;
+        for line in uplinks.route(&slots, ground)? {
+            say(&line);
+        }
+        for event in events {
+            say(&event.line(tables.pinned_clients(event.slot)?));
+        }
+        let warnings = warnings(policy, ports, other_capacity);
+        let mut in_force =
+            InForce { slots, ports, host, ebpf, tables, attachments: Vec::new(), unlearned: None, warnings, uplinks };
+        in_force.take(attached);
+        Ok(in_force)
+    }
+}
+
+/// The uplinks that an earlier run left in force, by name.
+fn uplinks_in_force(pins: &Pins) -> anyhow::Result<BTreeMap<String, Uplink>> {
+    Tables::open(pins)?.map_or_else(|| Ok(BTreeMap::new()), |tables| tables.uplinks_in_force())
+}
+
+/// Their addresses.
+fn addresses(uplinks: &BTreeMap<String, Uplink>) -> BTreeMap<String, Ipv4Addr> {
+    let known = uplinks.iter().filter(|(_, uplink)| !uplink.address.is_unspecified());
+    known.map(|(name, uplink)| (name.clone(), uplink.address.into())).collect()
 }
 
 /// Pins of another version of the maps cannot be taken over.

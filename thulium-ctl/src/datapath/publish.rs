@@ -1,6 +1,8 @@
 //! An image of the policy → the maps. A generation is complete before one word is flipped to it; no packet sees a half.
 
-use std::collections::HashSet;
+mod uplinks;
+
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context;
 use aya::{
@@ -8,8 +10,9 @@ use aya::{
     maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
 };
 use ipnet::IpNet;
-use thulium_ebpf::abi::{Address4, Address6, GENERATIONS, Interface, RemotePrefix, Uplink, UplinkState};
+use thulium_ebpf::abi::{GENERATIONS, Interface};
 
+pub use self::uplinks::UplinkEntry;
 use super::{attach::Target, host::Ports, tables::Tables};
 use crate::{
     exit::{Exit, Failure},
@@ -18,7 +21,6 @@ use crate::{
         Policy,
         image::{PrefixEntry, Slots, compile},
     },
-    uplinks::Outside,
 };
 
 impl Tables {
@@ -69,44 +71,12 @@ impl Tables {
         forget(&mut self.port_prefixes, |port| is_past(port.generation))
     }
 
-    /// Sets an uplink's interface and what its clients appear as, as far as they are known: what is gone for a moment may come
-    /// back the same. Another address, or the end or beginning of translation, raises the epoch: what was opened under the old one is absent at once. True if there was a change.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn publish_uplink(&mut self, slot: u32, interface: Option<u32>, outside: Outside) -> anyhow::Result<bool> {
-        let everybody = Key::new(u32::BITS, RemotePrefix::new(Address6::default()));
-        self.homes6.insert(&everybody, u64::from(slot), 0)?;
-        let old = self.uplinks.get(&slot, 0)?;
-        let (address, translates) = match outside {
-            Outside::Untranslated => (Address4::default(), 0),
-            Outside::Unknown => (old.address, 1),
-            Outside::Address(address) => (address.into(), 1),
-        };
-        let epoch = old.epoch.wrapping_add(u32::from((old.address, old.translates) != (address, translates)));
-        let new = Uplink {
-            interface: interface.unwrap_or(old.interface),
-            epoch,
-            address,
-            translates,
-            state: UplinkState::Up as u32,
-            ..old
-        };
-        if new == old {
-            return Ok(false);
-        }
-        // The epoch comes last (see `session::open` of the programs): a session that is opened between the two is absent at once.
-        self.uplinks.set(slot, Uplink { epoch: old.epoch, ..new }, 0)?;
-        self.uplinks.set(slot, new, 0)?;
-        Ok(true)
-    }
-
     /// Names the interfaces of the policy. Former ones that refused something keep their names for the counters' sake, but have no
-    /// role.
+    /// role. `slots` are those of the uplinks' interfaces by name.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn publish_interfaces(&mut self, interfaces: &[Target]) -> anyhow::Result<()> {
+    pub fn publish_interfaces(&mut self, interfaces: &[Target], slots: &BTreeMap<String, u8>) -> anyhow::Result<()> {
         let counted: HashSet<u32> = self.drops()?.iter().map(|(key, _)| key.interface).collect();
         for (index, mut former) in self.interfaces()? {
             if interfaces.iter().any(|present| present.index == index) {
@@ -121,7 +91,8 @@ impl Tables {
             }
         }
         for Target { name, index, role, link_header } in interfaces {
-            let mut entry = Interface { role: *role as u32, uplink: 0, link_header: *link_header, name: [0; 16] };
+            let uplink = slots.get(name).copied().unwrap_or_default().into();
+            let mut entry = Interface { role: *role as u32, uplink, link_header: *link_header, name: [0; 16] };
             entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
             self.interfaces.insert(index, entry, 0)?;
         }

@@ -19,10 +19,21 @@ const ROUND: u32 = 12;
 /// # Errors
 /// If the kernel refuses to run the program.
 pub fn sweep(ebpf: &Ebpf, capacity: u32) -> anyhow::Result<()> {
+    run(ebpf, capacity / SWEEP_STEPS / ROUND)
+}
+
+/// Looks at all sessions that there can be: when many have ended at once, what they held is free again.
+///
+/// # Errors
+/// If the kernel refuses to run the program.
+pub fn sweep_all(ebpf: &Ebpf, capacity: u32) -> anyhow::Result<()> {
+    run(ebpf, capacity / SWEEP_STEPS)
+}
+
+fn run(ebpf: &Ebpf, times: u32) -> anyhow::Result<()> {
     let program: &SchedClassifier = ebpf.program("sweep").context("there is no program `sweep`")?.try_into()?;
     // The kernel wants an Ethernet header.
     let frame = [0; 14];
-    let repeat = (capacity / SWEEP_STEPS / ROUND).max(1);
-    program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
+    program.test_run(TestRunOptions { data_in: Some(&frame), repeat: times.max(1), ..TestRunOptions::default() })?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
-    Address4, Address6, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable, Interface,
-    Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
+    Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable,
+    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
 };
 
 use super::pins::Pins;
@@ -17,6 +17,7 @@ pub struct Tables {
     pub(super) shares4: HashMap<MapData, ClientKey<Address4>, Client>,
     pub(super) shares6: HashMap<MapData, ClientKey<Address6>, Client>,
     pub(super) uplinks: Array<MapData, Uplink>,
+    pub(super) choices: Array<MapData, Choices>,
     pub(super) homes6: LpmTrie<MapData, RemotePrefix<Address6>, u64>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) generation: Array<MapData, u32>,
@@ -60,6 +61,7 @@ impl Tables {
             shares4: Map::HashMap(pin("clients4")?).try_into()?,
             shares6: Map::HashMap(pin("clients6")?).try_into()?,
             uplinks: Map::Array(pin("uplinks")?).try_into()?,
+            choices: Map::Array(pin("choices")?).try_into()?,
             homes6: Map::LpmTrie(pin("homes6")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,

@@ -28,6 +28,7 @@ mod trusted;
 
 pub use book::{AddressBook, Answer, Entry};
 pub use clock::Clock;
+pub(crate) use clock::unix_seconds;
 pub use lookup::{Lookup, Servers, SystemFiles};
 pub use owners::{Owners, is_wildcard};
 pub use reply::Lesson;

@@ -1,8 +1,8 @@
 //! The interfaces of this network namespace, as the kernel lists them.
 
 use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use anyhow::Context;
@@ -15,6 +15,8 @@ use crate::observe::status::Link;
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     links: BTreeMap<String, Link>,
+    /// Those whose link has but one other end.
+    with_one_other_end: BTreeSet<String>,
     /// With their prefix lengths, primary addresses first.
     addresses: Vec<(String, IpNet)>,
 }
@@ -27,6 +29,9 @@ impl Interfaces {
             let name = entry.interface_name;
             if let Some(prefix) = entry.address.zip(entry.netmask).and_then(|(address, mask)| prefix(&address, &mask)) {
                 interfaces.addresses.push((name.clone(), prefix));
+            }
+            if entry.flags.intersects(InterfaceFlags::IFF_POINTOPOINT | InterfaceFlags::IFF_NOARP) {
+                interfaces.with_one_other_end.insert(name.clone());
             }
             interfaces.links.insert(name, link(entry.flags));
         }
@@ -41,6 +46,19 @@ impl Interfaces {
     /// Whether an interface carries anything.
     pub(super) fn link(&self, interface: &str) -> Link {
         self.links.get(interface).copied().unwrap_or(Link::Gone)
+    }
+
+    /// Whether its link has but one other end, so that nobody on it needs an address (PPP, WireGuard, tun).
+    pub(super) fn has_one_other_end(&self, interface: &str) -> bool {
+        self.with_one_other_end.contains(interface)
+    }
+
+    /// Its IPv4 addresses that sessions can be translated to: link-local ones (RFC 3927) lead nowhere beyond the link.
+    pub(super) fn ipv4(&self, interface: &str) -> impl Iterator<Item = Ipv4Addr> {
+        self.addresses(interface).filter_map(|prefix| match prefix.addr() {
+            IpAddr::V4(address) if !address.is_link_local() && !address.is_loopback() => Some(address),
+            _ => None,
+        })
     }
 
     /// The first of its IPv6 addresses that lead beyond the link.
@@ -87,7 +105,7 @@ mod tests {
     fn link_local_addresses_are_not_shown() {
         let prefixes = ["198.51.100.1/24", "fe80::1/64", "2001:db8::1/64", "2001:db8::2/64"];
         let addresses = prefixes.map(|prefix| ("eth0".to_owned(), prefix.parse().unwrap())).into();
-        let interfaces = Interfaces { links: BTreeMap::new(), addresses };
+        let interfaces = Interfaces { addresses, ..Interfaces::default() };
         assert_eq!(interfaces.ipv6("eth0"), Some("2001:db8::1".parse().unwrap()));
         assert_eq!(interfaces.ipv6("eth1"), None);
     }

@@ -4,7 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::observe::status::Link;
+use super::{
+    Ground, UplinkGround, Way,
+    event::hardware,
+    health::{Condition, Fault, Standing, Trial},
+    kernel::Presence,
+    watch::{Moment, Probed, Watch, Watched},
+};
+use crate::{
+    names::unix_seconds,
+    observe::status::{Link, Warning},
+};
 
 /// An uplink of the policy, as the daemon sees it. All times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,4 +98,119 @@ pub struct ProbeReport {
     pub round_trip: Option<u64>,
     /// Probes in a row that nobody answered.
     pub failures: u32,
+}
+
+impl Watch {
+    /// The uplinks in the policy's order. `untested`: why no probe asks anybody.
+    pub fn reports(&self, ground: &Ground, untested: Option<&str>, now: Moment) -> Vec<UplinkReport> {
+        let places = self.choices(ground);
+        let report = |(watched, seen): (&Watched, &UplinkGround)| {
+            let share = places.iter().filter(|slot| **slot == watched.slot).count();
+            watched.report(seen, u8::try_from(share).unwrap_or(u8::MAX), untested, now)
+        };
+        self.uplinks().iter().zip(&ground.uplinks).map(report).collect()
+    }
+}
+
+impl Watched {
+    fn report(&self, seen: &UplinkGround, share: u8, untested: Option<&str>, now: Moment) -> UplinkReport {
+        UplinkReport {
+            name: self.name.clone(),
+            slot: self.slot,
+            interface: seen.interface.clone(),
+            link: seen.link,
+            state: self.in_a_word(),
+            since: unix_seconds(self.since),
+            why: self.why(now.instant),
+            remedy: self.health.fault().and_then(|fault| remedy(fault, seen)),
+            waits_for: self.health.waits_for(now.instant),
+            address: seen.address(),
+            translates: seen.outside != super::Outside::Untranslated,
+            ipv6: seen.ipv6,
+            next_hops: [&seen.way4, &seen.way6].into_iter().filter_map(next_hop).collect(),
+            weight: self.weight,
+            share,
+            probe: self.probe(untested),
+        }
+    }
+
+    fn in_a_word(&self) -> UplinkCondition {
+        match (self.standing, self.health.condition()) {
+            (Standing::Lost, _) => UplinkCondition::Lost,
+            (Standing::Held, _) => UplinkCondition::Held,
+            (Standing::Up | Standing::Spared, Condition::Down) => UplinkCondition::Down,
+            (_, Condition::Failing) => UplinkCondition::Failing,
+            (_, Condition::Up) => UplinkCondition::Up,
+        }
+    }
+
+    fn probe(&self, untested: Option<&str>) -> ProbeReport {
+        let last = self.probed.as_ref();
+        let (answered, round_trip) = match last.map(|probed| &probed.trial) {
+            Some(Trial::Answered(after)) => (Some(true), u64::try_from(after.as_micros()).ok()),
+            Some(Trial::Silent) => (Some(false), None),
+            Some(Trial::NotRun(_)) | None => (None, None),
+        };
+        let could_not = last.and_then(|probed| match &probed.trial {
+            Trial::NotRun(why) => Some(why.clone()),
+            Trial::Answered(_) | Trial::Silent => None,
+        });
+        ProbeReport {
+            target: last.and_then(|probed| probed.target),
+            untested: could_not.or_else(|| untested.map(str::to_owned)),
+            answered,
+            at: last.map(|Probed { at, .. }| unix_seconds(*at)),
+            round_trip,
+            failures: self.health.failures(),
+        }
+    }
+}
+
+fn next_hop(way: &Way) -> Option<NextHopReport> {
+    let hop = way.next_hop()?;
+    Some(NextHopReport {
+        address: hop.address,
+        from_policy: hop.from_policy,
+        hardware: hop.hardware.as_deref().map(hardware),
+        silent: hop.presence == Presence::Silent,
+    })
+}
+
+/// What the admin can do about a fault.
+fn remedy(fault: Fault, seen: &UplinkGround) -> Option<String> {
+    let interface = &seen.interface;
+    Some(match fault {
+        Fault::Gone => "`ip link show` lists what is there; it is taken up as soon as it is back.".to_owned(),
+        Fault::Off => format!("`ip link set {interface} up`"),
+        Fault::NoCarrier => "Check the cable, and the device at its other end.".to_owned(),
+        Fault::NoAddress => format!(
+            "`ip -4 address show {interface}`; with DHCP, look at its lease. It is taken up as soon as it is there."
+        ),
+        Fault::NoWay => format!(
+            "Write its router as `next_hop` in the policy, or give it a default route beside the others: \
+             `ip route add default via ROUTER dev {interface} metric 2000`."
+        ),
+        Fault::NextHopSilent => format!("`ip neighbour show dev {interface}`: check the router and what lies between."),
+        Fault::NoAnswer => "Its link is up, but nothing comes back by it: ask the provider.".to_owned(),
+        Fault::Unproven => return None,
+    })
+}
+
+/// What `status` warns of where there are several uplinks.
+pub fn warnings_of(reports: &[UplinkReport]) -> Vec<Warning> {
+    if reports.len() < 2 {
+        return Vec::new();
+    }
+    let warning = |report: &UplinkReport| {
+        let (is, so) = match report.state {
+            UplinkCondition::Up | UplinkCondition::Failing => return None,
+            UplinkCondition::Down => ("carries nothing", "its clients stay there"),
+            UplinkCondition::Lost => ("is lost", "its clients take another"),
+            UplinkCondition::Held => ("is lost", "its clients wait for it, as the policy says"),
+        };
+        let why = report.why.as_deref().or(report.waits_for.as_deref()).unwrap_or("it must prove itself");
+        let what = format!("uplink {} {is}: {why}; {so}", report.name);
+        Some(Warning::new(what, report.remedy.clone().unwrap_or_default()))
+    };
+    reports.iter().filter_map(warning).collect()
 }

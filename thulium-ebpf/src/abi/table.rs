@@ -46,6 +46,18 @@ pub enum UplinkState {
     Held = 3,
 }
 
+impl UplinkState {
+    /// The state numbered `number`; numbers that are none count as `Unused`.
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Up,
+            2 => Self::Lost,
+            3 => Self::Held,
+            _ => Self::Unused,
+        }
+    }
+}
+
 /// An uplink, by slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use thulium_ebpf::abi::{
-    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, Verdict,
+    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, UplinkState,
+    Verdict,
 };
 
 use super::*;
@@ -62,9 +63,10 @@ impl Source for Gateway {
         Ok(Settings::default())
     }
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
-        let used =
-            Uplink { interface: 2, address: Address4::new([198, 51, 100, 1]), translates: 1, ..Uplink::default() };
-        Ok(vec![used, Uplink::default()])
+        let address = Address4::new([198, 51, 100, 1]);
+        let used = Uplink { interface: 2, address, translates: 1, state: UplinkState::Up as u32, ..Uplink::default() };
+        let former = Uplink { state: UplinkState::Unused as u32, ..used };
+        Ok(vec![used, Uplink::default(), former])
     }
     fn generation(&self) -> anyhow::Result<u32> {
         Ok(4)

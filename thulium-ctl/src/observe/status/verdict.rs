@@ -64,7 +64,8 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
             format!("`ip link show {name}`; when it is back, restart the daemon."),
         ));
     }
-    warnings.extend(datapath.uplinks.iter().flat_map(warn_of_uplink));
+    let is_alone = datapath.uplinks.len() == 1;
+    warnings.extend(datapath.uplinks.iter().flat_map(|uplink| warn_of_uplink(uplink, is_alone)));
     warnings.extend(warn_of_sessions(datapath.sessions));
     if datapath.clients.at_limit > 0 {
         warnings.push(Warning::new(
@@ -80,10 +81,11 @@ fn warn_of_datapath(datapath: &DatapathFacts, warnings: &mut Vec<Warning>) {
     }
 }
 
-fn warn_of_uplink(uplink: &UplinkFacts) -> Vec<Warning> {
+/// Of several uplinks the daemon itself says what has become of them: that one is down is not the end.
+fn warn_of_uplink(uplink: &UplinkFacts, is_alone: bool) -> Vec<Warning> {
     let UplinkFacts { name, interface, .. } = uplink;
     let mut warnings = Vec::new();
-    match uplink.link {
+    match uplink.link.filter(|_| is_alone) {
         Some(Link::Down) => warnings.push(Warning::new(
             format!("uplink {name} is down: nothing gets out"),
             format!("`ip link set {interface} up`"),
@@ -95,7 +97,8 @@ fn warn_of_uplink(uplink: &UplinkFacts) -> Vec<Warning> {
         // That an interface is gone, the daemon says of those of the LAN, too.
         Some(Link::Up | Link::Gone) | None => {}
     }
-    if uplink.translates && (uplink.lost_address || uplink.address.is_none()) {
+    let is_told_otherwise = !is_alone && uplink.link.is_some();
+    if uplink.translates && !is_told_otherwise && (uplink.lost_address || uplink.address.is_none()) {
         warnings.push(Warning::new(
             format!("uplink {name} has no IPv4 address: IPv4 clients can open nothing through it"),
             format!(

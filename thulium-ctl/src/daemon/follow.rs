@@ -1,0 +1,193 @@
+//! What changes at the interfaces, and what becomes of the uplinks: taken up in the kernel, told to the log and to the commands.
+
+use anyhow::Context;
+use thulium_ebpf::abi::UplinkState;
+
+use super::{
+    InForce, Setup,
+    facts::{SharedFacts, report},
+    names::Told,
+    probes::{Probes, resolve_next_hops},
+    say,
+};
+use crate::{
+    datapath::{attach, sweep},
+    names::Snapshot,
+    observe::status::Warning,
+    policy::Policy,
+    uplinks::{Event, Ground, Kernel, Moment, Present, Probed, changes_of},
+};
+
+/// What is in force, and what it was made of.
+pub(super) struct Follower {
+    pub(super) setup: Setup,
+    pub(super) policy: Policy,
+    pub(super) in_force: InForce,
+    pub(super) kernel: Kernel,
+    /// What the interfaces looked like when it was last taken up.
+    pub(super) ground: Ground,
+    /// What they looked like at the last look.
+    pub(super) seen: Ground,
+    pub(super) present: Present,
+    /// What the datapath was last told of names.
+    pub(super) told: Told,
+    pub(super) facts: SharedFacts,
+    /// Sessions of each family that there can be.
+    pub(super) capacity: u32,
+}
+
+impl Follower {
+    /// Looks at the interfaces, and takes up what changed. What cannot be taken up is tried again at the next look. `is_told`: the kernel
+    /// says that something changed, so that routes may have gone with a link that is back already.
+    pub(super) async fn look(&mut self, is_told: bool) {
+        let done = self.told.resolvers(&self.policy.resolvers, &mut self.in_force.tables);
+        report(&self.facts, "whose DNS replies teach", done).await;
+        let read = self.read().await;
+        let Some(is) = self.taken("the state of the interfaces", read).await else { return };
+        if (&is.interfaces, is.describe()) != (&self.seen.interfaces, self.seen.describe()) {
+            say(&format!("the interfaces changed: {}", is.describe()));
+        }
+        for (was, is) in self.seen.uplinks.iter().zip(&is.uplinks) {
+            let in_force = self.present.addresses.get(&is.name).copied();
+            changes_of(in_force, was, is).iter().for_each(|line| say(line));
+        }
+        self.seen = is.clone();
+        self.in_force.uplinks.watch.look(&is, Moment::now());
+        if is != self.ground {
+            let done = self.in_force.follow(&self.setup, &self.policy, &self.ground, &is);
+            let is_taken_up = report(&self.facts, "the change of the interfaces", done).await;
+            let mut facts = self.facts.lock().await;
+            facts.ground = self.in_force.warnings_of(&is, &self.policy);
+            facts.daemon.uplinks = is.now();
+            facts.daemon.interfaces.clone_from(&self.in_force.attachments);
+            drop(facts);
+            if is_taken_up {
+                self.present = is.as_present(&self.present);
+                self.ground = is;
+            }
+        }
+        self.judge().await;
+        if is_told && !self.in_force.uplinks.watch.is_alone() {
+            let done = self.in_force.uplinks.route(&self.in_force.slots, &self.seen);
+            for line in self.taken("the routes for marked packets", done).await.unwrap_or_default() {
+                say(&line);
+            }
+        }
+    }
+
+    /// Judges what becomes of whose clients, and lets the datapath know.
+    pub(super) async fn judge(&mut self) {
+        let events = self.in_force.uplinks.watch.settle(Moment::now());
+        let InForce { uplinks, tables, slots, .. } = &mut self.in_force;
+        let done = uplinks.publish(tables, &self.policy, slots, &self.seen);
+        report(&self.facts, "the state of the uplinks", done).await;
+        for event in &events {
+            let done = self.tell(event);
+            report(&self.facts, "the end of an uplink's sessions", done).await;
+        }
+    }
+
+    /// Tells the log; what sessions held that are lost is given back.
+    fn tell(&self, event: &Event) -> anyhow::Result<()> {
+        let InForce { uplinks, tables, ebpf, .. } = &self.in_force;
+        say(&event.line(tables.pinned_clients(event.slot)?));
+        let is_lost = |slot| {
+            uplinks.watch.uplinks().iter().any(|uplink| uplink.slot == slot && uplink.state() == UplinkState::Lost)
+        };
+        if is_lost(event.slot) { sweep::sweep_all(ebpf, self.capacity) } else { Ok(()) }
+    }
+
+    /// Sends probes, and has the kernel ask whether next hops are there.
+    pub(super) async fn probe(&mut self, probes: &mut Probes, names: &Snapshot) {
+        let InForce { uplinks, tables, .. } = &mut self.in_force;
+        let done = probes.send(&self.policy, names, &self.seen, &uplinks.watch, tables);
+        report(&self.facts, "a probe", done).await;
+        if !self.in_force.uplinks.watch.is_alone() {
+            resolve_next_hops(&self.kernel, &self.seen).await;
+        }
+    }
+
+    /// Takes up what came of a probe.
+    pub(super) async fn probed(&mut self, probes: &mut Probes, slot: u8, probed: Probed) {
+        let done = probes.ended(slot, &mut self.in_force.tables);
+        report(&self.facts, "the end of a probe", done).await;
+        self.in_force.uplinks.watch.tried(slot, probed, Moment::now());
+        self.judge().await;
+    }
+
+    /// Lets the commands know how the uplinks are.
+    pub(super) async fn publish_reports(&self, probes: &Probes) {
+        let reports = self.in_force.uplinks.watch.reports(&self.seen, probes.untested(), Moment::now());
+        self.facts.lock().await.uplinks = reports;
+    }
+
+    /// Puts the addresses of names in force.
+    pub(super) async fn follow_names(&mut self, names: &Snapshot) {
+        let InForce { tables, slots, .. } = &mut self.in_force;
+        let done = self.told.addresses(names, slots, tables);
+        report(&self.facts, "the addresses of names", done).await;
+    }
+
+    /// Sweeps a part of the sessions.
+    pub(super) async fn sweep(&self) {
+        report(&self.facts, "stale sessions", sweep::sweep(&self.in_force.ebpf, self.capacity)).await;
+    }
+
+    /// When an uplink's state changes by itself.
+    pub(super) fn wakes(&self) -> Option<std::time::Instant> {
+        self.in_force.uplinks.watch.wakes(Moment::now().instant)
+    }
+
+    async fn read(&self) -> anyhow::Result<Ground> {
+        let lists = self.kernel.lists().await.context("routes and neighbours")?;
+        Ground::read(&self.policy, &self.present, lists)
+    }
+
+    /// What came of it; `None` if it failed, which is told.
+    async fn taken<T>(&self, what: &'static str, done: anyhow::Result<T>) -> Option<T> {
+        let (value, done) = match done {
+            Ok(value) => (Some(value), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        report(&self.facts, what, done).await;
+        value
+    }
+}
+
+impl InForce {
+    /// Takes up what was attached.
+    pub(super) fn take(&mut self, attached: attach::Attached) {
+        let unlearned = attached.warning();
+        if let Some(error) = attached.unlearned.as_ref().filter(|_| unlearned != self.unlearned) {
+            say(&format!("names are not learned from DNS replies: {error:#}"));
+        }
+        self.unlearned = unlearned;
+        self.attachments = attached.interfaces;
+    }
+
+    /// What the admin should know of the interfaces, and of the programs there.
+    pub(super) fn warnings_of(&self, ground: &Ground, policy: &Policy) -> Vec<Warning> {
+        ground.warnings(policy).into_iter().chain(self.unlearned.clone()).collect()
+    }
+
+    /// Takes up what changed at the interfaces: one that was made anew has another index and no programs yet.
+    fn follow(&mut self, setup: &Setup, policy: &Policy, was: &Ground, is: &Ground) -> anyhow::Result<()> {
+        if is.interfaces != was.interfaces {
+            attach::check(policy, &is.interfaces, &setup.pins)?;
+            self.tables.publish_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
+        }
+        self.uplinks.publish(&mut self.tables, policy, &self.slots, is)?;
+        if is.clients != was.clients {
+            for line in self.host.set(policy, is.governs_ipv6())? {
+                say(&line);
+            }
+            self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
+        }
+        if is.interfaces != was.interfaces {
+            let attached = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+            self.take(attached);
+            attach::release_others(policy, &is.interfaces, &setup.pins)?;
+        }
+        Ok(())
+    }
+}

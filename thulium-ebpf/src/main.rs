@@ -24,10 +24,10 @@ mod programs {
     };
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
-        abi::{Address4, Address6, Direction, SWEEP_STEPS},
+        abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         dns,
-        frame::{Hook as _, TcFrame, XdpFrame},
+        frame::{ETHERNET, Hook as _, TcFrame, XdpFrame},
         maps::REFUSAL,
         moment::Moment,
         pipeline::{
@@ -35,7 +35,7 @@ mod programs {
             floor, guard, lan, reject, uplink,
         },
         ports::{Outside, wake_one},
-        session::table,
+        session::{order, table},
         verdict::{Outcome, Refusal, Verdict},
     };
 
@@ -111,6 +111,27 @@ mod programs {
     pub fn sweep(_context: TcContext) -> i32 {
         repeat(wake);
         (repeat(sweep_step::<Address4>) + repeat(sweep_step::<Address6>)) as i32
+    }
+
+    /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::Unpin`].
+    #[classifier]
+    pub fn unpin(context: TcContext) -> i32 {
+        context.load(ETHERNET).map_or(OrderOutcome::Absent, |order| order::unpin(&order)) as i32
+    }
+
+    /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::Forget`].
+    #[classifier]
+    pub fn forget(context: TcContext) -> i32 {
+        context.load(ETHERNET).map_or(OrderOutcome::Absent, |order| order::forget(&order)) as i32
+    }
+
+    /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::SweepItem`] of IPv4.
+    #[classifier]
+    pub fn end_session(context: TcContext) -> i32 {
+        let (Ok(order), Some(moment)) = (context.load(ETHERNET), Moment::read()) else {
+            return OrderOutcome::Absent as i32;
+        };
+        order::end_session(&order, &moment) as i32
     }
 
     /// A step of the sweeper: 0 to go on, 1 if there is nothing more to do. `done` counts the steps that did something.

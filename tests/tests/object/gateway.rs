@@ -7,11 +7,11 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Pod,
     programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
 
-use thulium_ebpf::abi::Reason;
+use thulium_ebpf::abi::{OrderOutcome, Reason, order_frame};
 
 use crate::{
     network::{self, Interfaces},
@@ -306,6 +306,15 @@ impl Gateway {
         let program: &SchedClassifier = object.program("sweep").unwrap().try_into().unwrap();
         let options = TestRunOptions { data_in: Some(&[0; 14]), ..TestRunOptions::default() };
         program.test_run(options).unwrap().return_value
+    }
+
+    /// Hands an order to its program.
+    pub(crate) fn order<T: Pod>(&self, program: &str, order: &T) -> OrderOutcome {
+        let object = self.with_loaded(program);
+        let program: &SchedClassifier = object.program(program).unwrap().try_into().unwrap();
+        let frame = order_frame(order);
+        let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::default() };
+        OrderOutcome::from_number(program.test_run(options).unwrap().return_value)
     }
 }
 

@@ -20,6 +20,7 @@ mod limits;
 mod maps;
 mod mss;
 mod network;
+mod orders;
 mod ports;
 mod races;
 mod random;

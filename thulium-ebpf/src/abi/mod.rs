@@ -8,6 +8,7 @@ mod dns;
 mod flow;
 mod fragment;
 mod net;
+mod order;
 mod policy;
 mod reason;
 mod table;
@@ -22,12 +23,15 @@ pub use flow::{
 };
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
 pub use net::{Address, Address4, Address6, Port};
+pub use order::{Forget, OrderOutcome, Unpin};
 pub use policy::{
     ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, MSS_AUTO, MSS_OFF, NO_SLOT, PortPrefix,
     RemoteAddress, RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
 pub use table::{CHOICES, Choices, Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink, UplinkState, UplinkTraffic};
+#[cfg(feature = "user")]
+pub use user::order_frame;
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].

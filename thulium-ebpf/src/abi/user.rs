@@ -1,6 +1,7 @@
 //! What user space needs to put these types into maps.
 
 use super::*;
+use crate::frame::ETHERNET;
 
 /// Marks types as plain data.
 macro_rules! plain {
@@ -23,6 +24,8 @@ plain!(
     PortOwner<Address4>,
     RestingPort,
     SweepItem<Address4>,
+    Unpin,
+    Forget,
     ClientKey<Address4>,
     ClientKey<Address6>,
     Client,
@@ -53,3 +56,10 @@ plain!(
     Counter,
     crate::tls::Hellos,
 );
+
+/// The frame by which an order reaches its program: [`Unpin`], [`Forget`] or a [`SweepItem`].
+pub fn order_frame<T: aya::Pod>(order: &T) -> Vec<u8> {
+    // SAFETY: plain data without padding, and no longer than it lives.
+    let bytes = unsafe { core::slice::from_raw_parts((&raw const *order).cast::<u8>(), size_of::<T>()) };
+    [&[0; ETHERNET], bytes].concat()
+}

@@ -21,7 +21,7 @@ pub use xdp::XdpFrame;
 use crate::abi::{Address4, Port};
 
 /// Length of an Ethernet header, bytes.
-const ETHERNET: usize = 14;
+pub const ETHERNET: usize = 14;
 /// Offset of its type field, bytes.
 const ETHER_TYPE: usize = 12;
 

@@ -6,6 +6,8 @@ pub mod client;
 pub mod hello;
 #[cfg(target_arch = "bpf")]
 mod open;
+#[cfg(target_arch = "bpf")]
+pub mod order;
 pub mod pin;
 #[cfg(target_arch = "bpf")]
 pub mod table;

@@ -128,9 +128,17 @@ impl Follower {
         report(&self.facts, "the addresses of names", done).await;
     }
 
-    /// Sweeps a part of the sessions.
-    pub(super) async fn sweep(&self) {
+    /// Sweeps a part of the sessions, and looks after the clients' pins.
+    pub(super) async fn sweep(&mut self) {
         report(&self.facts, "stale sessions", sweep::sweep(&self.in_force.ebpf, self.capacity)).await;
+        let kept = self.in_force.clients.keep(&self.in_force.tables);
+        report(&self.facts, "the clients' pins", kept).await;
+    }
+
+    /// Writes the clients' pins down.
+    pub(super) async fn write_pins(&mut self) {
+        let written = self.in_force.clients.finish(&self.in_force.tables);
+        report(&self.facts, "the clients' pins", written).await;
     }
 
     /// When an uplink's state changes by itself.

@@ -3,8 +3,9 @@
 //!
 //! * [`start`]: policy → datapath in force, in an order that leaves nothing half-attached.
 //! * [`serve`]: what happens until it is told to end: [`follow`] what changes at the interfaces, and at the [`uplinks`];
-//!   [`probes`] through them; [`facts`] for the commands.
+//!   [`probes`] through them; the pins of [`clients`]; [`facts`] for the commands.
 
+mod clients;
 mod facts;
 mod follow;
 mod names;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use self::uplinks::Uplinks;
 use crate::{
+    clients::PinKeeper,
     control::Endpoint,
     datapath::{
         host::{HostSettings, Ports},
@@ -66,6 +68,7 @@ struct InForce {
     host: HostSettings,
     ebpf: Ebpf,
     tables: Tables,
+    clients: PinKeeper,
     attachments: Vec<Attachment>,
     /// Why names are not learned from DNS replies, if they are not.
     unlearned: Option<Warning>,

@@ -96,6 +96,7 @@ impl Daemon {
             follower.publish_reports(&probes).await;
         }
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        follower.write_pins().await;
         say(&format!(
             "the daemon ends; the datapath enforces on. Take it off with: thulium-ctl --instance {instance} down"
         ));

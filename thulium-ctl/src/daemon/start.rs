@@ -12,7 +12,7 @@ use anyhow::Context;
 use nix::unistd::Uid;
 use thulium_ebpf::abi::{Address as _, Uplink, UplinkState};
 
-use super::{Daemon, InForce, Setup, say, state_directory, uplinks::Uplinks};
+use super::{Daemon, InForce, Setup, clients::keep_pins, say, state_directory, uplinks::Uplinks};
 use crate::{
     control::{Claim, ClaimError, socket_path},
     datapath::{
@@ -117,6 +117,7 @@ impl Start<'_> {
         let Loaded { mut ebpf, other_capacity } = load(policy, &setup.pins, setup.log_datapath)?;
         let mut tables = Tables::open(&setup.pins)?.context("the maps were not pinned")?;
         let slots = tables.assign_slots(policy)?;
+        let (clients, pins_lost) = keep_pins(setup, policy, &mut tables, !before.pins)?;
         let ports = Ports::read();
         for line in host.set(policy, ground.governs_ipv6())? {
             say(&line);
@@ -150,9 +151,20 @@ impl Start<'_> {
         for event in events {
             say(&event.line(tables.pinned_clients(event.slot)?));
         }
-        let warnings = warnings(policy, ports, other_capacity);
-        let mut in_force =
-            InForce { slots, ports, host, ebpf, tables, attachments: Vec::new(), unlearned: None, warnings, uplinks };
+        let mut warnings = warnings(policy, ports, other_capacity);
+        warnings.extend(pins_lost);
+        let mut in_force = InForce {
+            slots,
+            ports,
+            host,
+            ebpf,
+            tables,
+            clients,
+            attachments: Vec::new(),
+            unlearned: None,
+            warnings,
+            uplinks,
+        };
         in_force.take(attached);
         Ok(in_force)
     }

@@ -9,7 +9,7 @@ use aya::{
 };
 use thulium_ebpf::abi::RESTING_PORTS;
 
-use super::{attach::is_optional, marks::Marks, object, pins::Pins};
+use super::{attach::is_optional, clients::pin_programs, marks::Marks, object, pins::Pins};
 use crate::{
     exit::{Exit, Failure},
     policy::Policy,
@@ -121,6 +121,7 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
     for (name, program) in ebpf.programs_mut().filter(|(name, _)| !is_optional(name)) {
         load_program(name, program)?;
     }
+    pin_programs(&mut ebpf, pins)?;
     Ok(Loaded { ebpf, other_capacity })
 }
 

@@ -6,10 +6,12 @@
 //! * [`publish`]: an image of the policy → the maps, in force by one flip. `remotes`, `names`: which addresses belong to which
 //!   hosts, and whose replies may teach which names.
 //! * [`attach`]: programs → hooks, replacing those of an earlier run without a gap. [`xdp`]: where XDP is right.
-//! * [`sweep`]: stale sessions. [`host`]: what is set on the gateway, and put back. [`marks`]: our bits of the packet mark.
+//! * [`sweep`]: stale sessions. [`clients`]: pins that are released, clients that are forgotten.
+//! * [`host`]: what is set on the gateway, and put back. [`marks`]: our bits of the packet mark.
 //! * [`replies`]: DNS replies that the programs hand to the daemon.
 
 pub mod attach;
+pub mod clients;
 pub mod host;
 pub mod kernel;
 mod link;

@@ -1,4 +1,4 @@
-//! Where maps and links outlive the daemon: `<bpffs>/thulium/<instance>/v<schema>-<layout>/{maps,links}`.
+//! Where maps, links and some programs outlive the daemon: `<bpffs>/thulium/<instance>/v<schema>-<layout>/{maps,links,programs}`.
 
 use std::{
     fs, io,
@@ -65,6 +65,15 @@ impl Pins {
         self.directory().join("maps").join(name)
     }
 
+    /// The pin of a program that commands run.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs().join(name)
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.directory().join("programs")
+    }
+
     /// The folder of the links.
     pub fn links(&self) -> PathBuf {
         self.directory().join("links")
@@ -110,7 +119,7 @@ impl Pins {
     /// # Errors
     /// If the file system refuses.
     pub fn create(&self) -> anyhow::Result<()> {
-        for directory in [self.directory().join("maps"), self.links()] {
+        for directory in [self.directory().join("maps"), self.links(), self.programs()] {
             fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
         Ok(())

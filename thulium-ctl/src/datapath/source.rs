@@ -8,6 +8,7 @@ use std::{
 use aya::maps::MapError;
 use thulium_ebpf::abi::{
     Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName, UPLINK_SLOTS, Uplink,
+    UplinkTraffic,
 };
 
 use super::{attach, tables::Tables};
@@ -39,16 +40,16 @@ fn present<T>(entry: Result<T, MapError>) -> Option<Result<T, MapError>> {
     }
 }
 
+fn add(sum: Counter, one: &Counter) -> Counter {
+    Counter { packets: sum.packets + one.packets, bytes: sum.bytes + one.bytes }
+}
+
 impl Source for Tables {
     fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>> {
         let mut rows = Vec::new();
         for entry in self.drops.iter().filter_map(present) {
             let (key, per_cpu) = entry?;
-            let sum = per_cpu.iter().fold(Counter::default(), |sum, one| Counter {
-                packets: sum.packets + one.packets,
-                bytes: sum.bytes + one.bytes,
-            });
-            rows.push((key, sum));
+            rows.push((key, per_cpu.iter().fold(Counter::default(), add)));
         }
         Ok(rows)
     }
@@ -99,12 +100,27 @@ impl Source for Tables {
         Ok(slot_names(&self.names()?[1]))
     }
 
+    fn uplink_names(&self) -> anyhow::Result<Slots> {
+        Ok(slot_names(&self.names()?[2]))
+    }
+
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(self.settings.get(&(self.generation()? % GENERATIONS), 0)?)
     }
 
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>> {
         (0..UPLINK_SLOTS as u32).map(|slot| Ok(self.uplinks.get(&slot, 0)?)).collect()
+    }
+
+    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>> {
+        let sum = |sum: UplinkTraffic, one: &UplinkTraffic| UplinkTraffic {
+            out: add(sum.out, &one.out),
+            back: add(sum.back, &one.back),
+            lost_sessions: sum.lost_sessions + one.lost_sessions,
+            moved_clients: sum.moved_clients + one.moved_clients,
+        };
+        let slots = 0..UPLINK_SLOTS as u32;
+        slots.map(|slot| Ok(self.traffic.get(&slot, 0)?.iter().fold(UplinkTraffic::default(), sum))).collect()
     }
 
     fn generation(&self) -> anyhow::Result<u32> {

@@ -1,10 +1,10 @@
 //! The pinned maps of an instance, typed.
 
 use anyhow::Context;
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuHashMap, lpm_trie::LpmTrie};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
     Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable,
-    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink,
+    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink, UplinkTraffic,
 };
 
 use super::pins::Pins;
@@ -19,6 +19,7 @@ pub struct Tables {
     pub(super) uplinks: Array<MapData, Uplink>,
     pub(super) choices: Array<MapData, Choices>,
     pub(super) homes6: LpmTrie<MapData, RemotePrefix<Address6>, u64>,
+    pub(super) traffic: PerCpuArray<MapData, UplinkTraffic>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) generation: Array<MapData, u32>,
     pub(super) settings: Array<MapData, Settings>,
@@ -37,6 +38,8 @@ pub struct Tables {
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Counter>,
     /// Sessions that each family has room for.
     pub(super) capacity: u32,
+    /// Clients that each family has room for.
+    pub(super) client_capacity: u32,
 }
 
 impl Tables {
@@ -54,15 +57,18 @@ impl Tables {
         };
         let flows = pin("flows4")?;
         let capacity = flows.info().context("flows4")?.max_entries() / 2;
+        let clients = pin("clients4")?;
+        let client_capacity = clients.info().context("clients4")?.max_entries();
         Ok(Some(Self {
             pins: pins.clone(),
             flows4: Map::HashMap(flows).try_into()?,
             flows6: Map::HashMap(pin("flows6")?).try_into()?,
-            shares4: Map::HashMap(pin("clients4")?).try_into()?,
+            shares4: Map::HashMap(clients).try_into()?,
             shares6: Map::HashMap(pin("clients6")?).try_into()?,
             uplinks: Map::Array(pin("uplinks")?).try_into()?,
             choices: Map::Array(pin("choices")?).try_into()?,
             homes6: Map::LpmTrie(pin("homes6")?).try_into()?,
+            traffic: Map::PerCpuArray(pin("uplink_traffic")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,
             settings: Map::Array(pin("settings")?).try_into()?,
@@ -80,7 +86,13 @@ impl Tables {
             slot_names: Map::Array(pin("slot_names")?).try_into()?,
             drops: Map::PerCpuHashMap(pin("drops")?).try_into()?,
             capacity,
+            client_capacity,
         }))
+    }
+
+    /// Clients that each family has room for.
+    pub const fn client_capacity(&self) -> usize {
+        self.client_capacity as usize
     }
 }
 

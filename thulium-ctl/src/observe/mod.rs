@@ -7,6 +7,7 @@ pub mod clients;
 pub mod drops;
 pub mod flows;
 pub mod hosts;
+pub mod released;
 pub mod status;
 
 mod paragraph;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use thulium_ebpf::abi::{Client, Counter, DropKey, Interface, Settings, SlotName, Uplink};
+use thulium_ebpf::abi::{Client, Counter, DropKey, Interface, Settings, SlotName, Uplink, UplinkTraffic};
 
 use super::{
     flows::Halves,
@@ -39,7 +39,7 @@ pub trait Source {
         let Halves { ipv4, ipv6 } = self.flows()?;
         Ok(ByFamily { ipv4: ipv4.len().div_ceil(2) as u64, ipv6: ipv6.len().div_ceil(2) as u64 })
     }
-    /// The clients with sessions or ports, of both families, in any order.
+    /// The clients with a pin, sessions or ports, of both families, in any order.
     fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>>;
     /// Sessions that the flow table of each family has room for.
     fn capacity(&self) -> anyhow::Result<u64>;
@@ -51,10 +51,14 @@ pub trait Source {
     fn flow_names(&self) -> anyhow::Result<Slots>;
     /// Names of hosts by slot.
     fn host_names(&self) -> anyhow::Result<Slots>;
+    /// Names of uplinks by slot.
+    fn uplink_names(&self) -> anyhow::Result<Slots>;
     /// Settings of the generation in force.
     fn settings(&self) -> anyhow::Result<Settings>;
     /// Uplinks by slot; unused slots have interface 0.
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
+    /// What each uplink has carried, by slot, summed over CPUs.
+    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>>;
     /// Number of the generation in force.
     fn generation(&self) -> anyhow::Result<u32>;
     /// What the loaded programs do with refused packets; `None`: it cannot be told.

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use thulium_ebpf::abi::{
     Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, UplinkState,
-    Verdict,
+    UplinkTraffic, Verdict,
 };
 
 use super::*;
@@ -58,6 +58,12 @@ impl Source for Gateway {
     }
     fn host_names(&self) -> anyhow::Result<Slots> {
         Ok(BTreeMap::new())
+    }
+    fn uplink_names(&self) -> anyhow::Result<Slots> {
+        Ok(BTreeMap::new())
+    }
+    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>> {
+        Ok(Vec::new())
     }
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings::default())

@@ -12,8 +12,8 @@ use crate::{
     datapath::tables::monotonic,
     exit::{Exit, Failure},
     observe::{
-        Source,
-        flows::{Filter, Halves, Names, report},
+        Slots, Source,
+        flows::{Filter, Halves, Names, Report, report},
     },
 };
 
@@ -33,26 +33,34 @@ pub(super) struct Arguments {
 /// # Errors
 /// If the maps cannot be read, or there is no flow of that name.
 pub(super) fn run(options: &Options, arguments: Arguments, source: &impl Source) -> anyhow::Result<ExitCode> {
-    let (flows, hosts) = (source.flow_names()?, source.host_names()?);
-    if let Some(flow) = &arguments.flow
-        && !flows.values().any(|name| name == flow)
-    {
-        let known: Vec<&str> = flows.values().map(String::as_str).collect();
-        let remedy = format!("Flows: {}.", known.join(", "));
-        return Err(Failure::new(Exit::Usage, format!("the policy has no flow {flow:?}"), remedy).into());
+    if let Some(flow) = &arguments.flow {
+        check(flow, &source.flow_names()?)?;
     }
+    print(&live(source, &Filter { client: arguments.client, flow: arguments.flow })?, options.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// There is a flow of that name.
+fn check(flow: &str, flows: &Slots) -> Result<(), Failure> {
+    if flows.values().any(|name| name == flow) {
+        return Ok(());
+    }
+    let known: Vec<&str> = flows.values().map(String::as_str).collect();
+    let remedy = format!("Flows: {}.", known.join(", "));
+    Err(Failure::new(Exit::Usage, format!("the policy has no flow {flow:?}"), remedy))
+}
+
+/// The live sessions that `filter` admits.
+pub(super) fn live(source: &impl Source, filter: &Filter) -> anyhow::Result<Report> {
     let settings = source.settings()?;
-    let filter = Filter { client: arguments.client, flow: arguments.flow };
-    let names = Names { flows: &flows, hosts: &hosts };
-    let report = report(
+    let (flows, hosts, uplinks) = (source.flow_names()?, source.host_names()?, source.uplink_names()?);
+    Ok(report(
         &sessions_of_present_addresses(source)?,
-        names,
+        Names { flows: &flows, hosts: &hosts, uplinks: &uplinks },
         monotonic(),
         |protocol, state| lifetime(protocol, state, &settings),
-        &filter,
-    );
-    print(&report, options.json)?;
-    Ok(ExitCode::SUCCESS)
+        filter,
+    ))
 }
 
 /// The entries of the flow tables that the datapath takes for live as far as their uplink's address goes: those that were

@@ -12,6 +12,7 @@ mod instance;
 mod print;
 mod run;
 mod status;
+mod uplinks;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -62,8 +63,10 @@ enum Command {
     Drops,
     /// Live sessions
     Flows(flows::Arguments),
-    /// Clients with their shares of sessions, ports and new sessions a second
-    Clients,
+    /// Clients with the uplinks that they are pinned to and their shares of sessions and ports; releases them
+    Clients(clients::Arguments),
+    /// The uplinks: their health, who is pinned to them, what they have carried
+    Uplinks,
     /// The policy's hosts with their names and addresses
     Hosts,
     /// What on this gateway would block or modify Thulium's traffic, with the command that changes it
@@ -97,7 +100,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(options, tables_if_any(options)?.as_ref()),
         Command::Drops => drops::run(options, &tables(options)?),
         Command::Flows(arguments) => flows::run(options, arguments, &tables(options)?),
-        Command::Clients => clients::run(options, &tables(options)?),
+        Command::Clients(arguments) => clients::run(options, &arguments, &tables(options)?),
+        Command::Uplinks => uplinks::run(options, &tables(options)?),
         Command::Hosts => hosts::run(options, tables_if_any(options)?.as_ref()),
         Command::Doctor(arguments) => doctor::run(options, arguments, tables_if_any(options)?.as_ref()),
         Command::Down => down::run(options),

@@ -1,19 +1,18 @@
-//! Clients and their shares: sessions, mapped ports, new sessions a second (RFC 6888 REQ-4).
+//! Clients: the uplinks that they are pinned to (T10), and their shares of sessions, mapped ports and new sessions a second (RFC 6888
+//! REQ-4).
 
-use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use serde::Serialize;
 use thulium_ebpf::{
-    abi::{Client, Settings, Uplink},
-    ports,
+    abi::{Client, Settings},
     session::{BURST, burst_left},
 };
 
-use super::{
-    VERSION,
-    quantity::{count, duration},
-    table::{Align, Table},
-};
+use super::{Slots, VERSION};
+use crate::clients::{Cause, Clocks, SavedPins, pin};
+
+mod text;
 
 /// What a client uses of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -28,12 +27,6 @@ impl Share {
     /// How much of the limit is in use: 1 is all of it.
     fn fullness(self) -> f64 {
         self.used as f64 / self.limit.max(1) as f64
-    }
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.used, self.limit)
     }
 }
 
@@ -59,13 +52,44 @@ pub struct Refused {
     pub rate: u64,
 }
 
-/// A client that has sessions, or ports that rest.
+/// Why a client goes by an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// It was pinned to none before.
+    First,
+    /// The one that it was pinned to was lost.
+    Moved,
+    /// The one that it had moved away from came back.
+    Returned,
+    /// Its address belongs to it (IPv6).
+    Prefix,
+}
+
+/// By which uplink a client's next session goes. Times are seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PinReport {
+    /// The uplink's name.
+    pub uplink: String,
+    /// Since it is so.
+    pub age: u64,
+    /// Since its last session; `None`: it has some.
+    pub idle: Option<u64>,
+    /// Why.
+    pub why: Why,
+    /// The uplink that it was pinned to before, if it moved and that is known.
+    pub from: Option<String>,
+}
+
+/// A client that is pinned to an uplink, or has sessions, or ports that rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClientReport {
     /// Its address.
     pub client: IpAddr,
     /// The interface of the uplink that its sessions use.
     pub uplink: Option<String>,
+    /// Its uplink; `None`: it was released, and takes one anew with its next session.
+    pub pin: Option<PinReport>,
     /// Seconds since it was unknown.
     pub age: u64,
     /// Its sessions; those that have ended count until they are swept.
@@ -94,108 +118,89 @@ pub struct ClientUse {
     pub at_limit: u64,
 }
 
-/// Counts the clients, and those who have used up a share that `settings` gives them.
+/// Counts the clients with sessions or ports, and those who have used up a share that `settings` gives them.
 pub fn usage(clients: &[(IpAddr, Client)], settings: &Settings) -> ClientUse {
     let is_at_limit =
         |client: &Client| client.sessions >= settings.per_client || client.ports >= settings.ports_per_client;
+    let known = clients.iter().filter(|(_, client)| client.sessions > 0 || client.ports > 0).count();
     let at_limit = clients.iter().filter(|(_, client)| is_at_limit(client)).count();
-    ClientUse { known: clients.len() as u64, at_limit: at_limit as u64 }
+    ClientUse { known: known as u64, at_limit: at_limit as u64 }
 }
 
-/// All clients that have sessions or ports; those that use most of their share come first.
+/// All clients; those that use most of their share come first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// [`VERSION`].
     pub version: u32,
     /// The clients.
     pub clients: Vec<ClientReport>,
+    /// How long a client without sessions stays pinned.
+    #[serde(skip)]
+    release_after_idle: Duration,
 }
 
-/// Interfaces of the uplinks by slot.
-#[derive(Clone, Debug, Default)]
-pub struct Uplinks(Vec<Option<String>>);
-
-impl Uplinks {
-    /// From the uplinks by slot and the interfaces' names by index.
-    pub fn new(uplinks: &[Uplink], names: &HashMap<u32, String>) -> Self {
-        Self(uplinks.iter().map(|uplink| names.get(&uplink.interface).cloned()).collect())
-    }
+/// What is known beside the clients themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// In force.
+    pub settings: &'a Settings,
+    /// Names of the uplinks by slot.
+    pub uplinks: &'a Slots,
+    /// Names of their interfaces by slot.
+    pub interfaces: &'a Slots,
+    /// The pins on disk.
+    pub saved: &'a SavedPins,
+    /// The time.
+    pub clocks: Clocks,
 }
 
-/// What these clients use of the limits in `settings` at `now` (`CLOCK_MONOTONIC`, nanoseconds).
-pub fn report(clients: &[(IpAddr, Client)], settings: &Settings, uplinks: &Uplinks, now: u64) -> Report {
+/// To which uplinks these clients are pinned, and what they use of the limits.
+pub fn report(clients: &[(IpAddr, Client)], known: Known<'_>) -> Report {
     let mut clients: Vec<ClientReport> =
-        clients.iter().map(|(address, client)| describe(*address, client, settings, uplinks, now)).collect();
+        clients.iter().map(|(address, client)| describe(*address, client, known)).collect();
+    // Nothing is left of a client that was released.
+    clients.retain(|client| client.pin.is_some() || client.sessions.used > 0 || client.ports.used > 0);
     clients.sort_by(|a, b| b.fullness().total_cmp(&a.fullness()).then(a.client.cmp(&b.client)));
-    Report { version: VERSION, clients }
+    let release_after_idle = Duration::from_nanos(known.settings.release_after_idle);
+    Report { version: VERSION, clients, release_after_idle }
 }
 
-fn describe(address: IpAddr, client: &Client, settings: &Settings, uplinks: &Uplinks, now: u64) -> ClientReport {
+fn describe(address: IpAddr, client: &Client, known: Known<'_>) -> ClientReport {
+    let Known { settings, clocks, .. } = known;
     let per_second = Duration::from_secs(1).as_nanos() as u64 / settings.session_cost.max(1);
-    let uplink = usize::try_from(client.uplink).ok().and_then(|slot| uplinks.0.get(slot).cloned());
+    let slot = u8::try_from(client.uplink).ok();
     ClientReport {
         client: address,
-        uplink: uplink.flatten(),
-        age: Duration::from_nanos(now.saturating_sub(client.since)).as_secs(),
+        uplink: slot.and_then(|slot| known.interfaces.get(&slot).cloned()),
+        pin: pin_report(address, client, known),
+        age: clocks.age(client.since).as_secs(),
         sessions: Share { used: client.sessions, limit: settings.per_client },
         ports: Share { used: client.ports, limit: settings.ports_per_client },
-        rate: Rate { left: burst_left(client, now, settings.session_cost), burst: BURST * per_second, per_second },
+        rate: Rate {
+            left: burst_left(client, clocks.datapath, settings.session_cost),
+            burst: BURST * per_second,
+            per_second,
+        },
         refused: Refused { sessions: client.refused_sessions, ports: client.refused_ports, rate: client.refused_rate },
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.clients.is_empty() {
-            return writeln!(f, "No client has a session.");
-        }
-        let mut table = Table::new([
-            ("CLIENT", Align::Left),
-            ("SESSIONS", Align::Right),
-            ("PORTS", Align::Right),
-            ("NEW", Align::Right),
-            ("REFUSED", Align::Left),
-            ("UPLINK", Align::Left),
-            ("SINCE", Align::Right),
-        ]);
-        for client in &self.clients {
-            table.push(cells(client));
-        }
-        write!(f, "{table}")?;
-        let per_second = self.clients.first().map_or(0, |client| client.rate.per_second);
-        let clients = count(self.clients.len() as u64, "client");
-        writeln!(f, "\n{clients}. NEW: sessions that it may open at once; {per_second} come back each second.")?;
-        if self.clients.iter().any(|client| client.ports.used > 0) {
-            let rest = Duration::from_nanos(ports::REST).as_secs();
-            writeln!(
-                f,
-                "PORTS: those of ended sessions count, too, since a port rests for {rest} s after its last session."
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn cells(client: &ClientReport) -> [String; 7] {
-    [
-        client.client.to_string(),
-        client.sessions.to_string(),
-        // IPv6 is not translated.
-        if client.client.is_ipv4() { client.ports.to_string() } else { "-".to_owned() },
-        format!("{} of {}", client.rate.left, client.rate.burst),
-        refused(client.refused),
-        client.uplink.clone().unwrap_or_else(|| "-".to_owned()),
-        duration(Duration::from_secs(client.age)),
-    ]
-}
-
-/// The refusals by their reasons, as `drops` names them.
-fn refused(refused: Refused) -> String {
-    let reasons =
-        [("client-sessions", refused.sessions), ("client-ports", refused.ports), ("client-rate", refused.rate)];
-    let met: Vec<String> =
-        reasons.iter().filter(|(_, packets)| *packets > 0).map(|(name, packets)| format!("{packets} {name}")).collect();
-    if met.is_empty() { "-".to_owned() } else { met.join(", ") }
+fn pin_report(address: IpAddr, client: &Client, known: Known<'_>) -> Option<PinReport> {
+    let Known { uplinks, saved, clocks, .. } = known;
+    let IpAddr::V4(address) = address else {
+        let uplink = uplinks.get(&u8::try_from(client.uplink).ok()?)?.clone();
+        let idle = (client.sessions == 0).then(|| clocks.age(client.idle.max(client.since)).as_secs());
+        let age = clocks.age(client.since).as_secs();
+        return Some(PinReport { uplink, age, idle, why: Why::Prefix, from: None });
+    };
+    let pin = pin(client, uplinks, clocks, saved.pins.get(&address))?;
+    let why = match pin.cause {
+        Cause::First => Why::First,
+        Cause::Moved => Why::Moved,
+        Cause::Returned => Why::Returned,
+    };
+    let age = |then: u64| clocks.wall.saturating_sub(then);
+    Some(PinReport { uplink: pin.uplink, age: age(pin.since), idle: pin.idle.map(age), why, from: pin.from })
 }
 
 #[cfg(test)]

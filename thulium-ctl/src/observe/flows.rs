@@ -55,6 +55,8 @@ pub struct Names<'a> {
     pub flows: &'a Slots,
     /// Of hosts.
     pub hosts: &'a Slots,
+    /// Of uplinks.
+    pub uplinks: &'a Slots,
 }
 
 /// A session. Times are seconds.
@@ -64,6 +66,8 @@ pub struct Session {
     pub client: SocketAddr,
     /// The endpoint that the world sees.
     pub mapped: SocketAddr,
+    /// The uplink that it goes by.
+    pub uplink: String,
     /// The server's endpoint; of ICMP the port is 0.
     pub remote: SocketAddr,
     /// The hosts that the remote address belonged to when the session was opened.
@@ -206,6 +210,7 @@ fn session<A: Address + Into<IpAddr>>(
     Some(Session {
         client: socket(pair.key.source, pair.key.source_port),
         mapped: socket(pair.mapped.address, pair.mapped.port),
+        uplink: name_of(first.uplink, names.uplinks),
         remote: socket(pair.key.destination, pair.key.destination_port),
         hosts: names_of(first.hosts, names.hosts),
         flow: (first.flow != NO_SLOT).then(|| name_of(first.flow, names.flows)),
@@ -267,6 +272,7 @@ impl fmt::Display for Report {
         let mut table = Table::new([
             ("CLIENT", Align::Left),
             ("MAPPED", Align::Left),
+            ("UPLINK", Align::Left),
             ("REMOTE", Align::Left),
             ("FLOW", Align::Left),
             ("STATE", Align::Left),
@@ -291,10 +297,11 @@ fn remote(session: &Session) -> String {
 }
 
 /// The columns of the text; what is too much for a terminal's width is in the JSON.
-fn cells(session: &Session) -> [String; 8] {
+fn cells(session: &Session) -> [String; 9] {
     [
         session.client.to_string(),
         session.mapped.to_string(),
+        session.uplink.clone(),
         remote(session),
         session.flow.clone().unwrap_or_else(|| "-".to_owned()),
         session.state.to_owned(),

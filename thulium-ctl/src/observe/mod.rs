@@ -9,6 +9,7 @@ pub mod flows;
 pub mod hosts;
 pub mod released;
 pub mod status;
+pub mod uplinks;
 
 mod paragraph;
 mod quantity;

@@ -42,23 +42,24 @@ fn shown(halves: &[Half<Address4>], filter: &Filter) -> Report {
 fn shown_of_both(halves: &Halves, filter: &Filter) -> Report {
     let flows = [(0, "sip".to_owned()), (1, "media".to_owned())].into();
     let hosts = [(0, "thulium".to_owned()), (2, "stun".to_owned())].into();
+    let uplinks = [(0, "isp-a".to_owned())].into();
     let lifetime = |_, state| if state == TcpState::Reset { SECOND } else { 300 * SECOND };
-    report(halves, Names { flows: &flows, hosts: &hosts }, NOW, lifetime, filter)
+    report(halves, Names { flows: &flows, hosts: &hosts, uplinks: &uplinks }, NOW, lifetime, filter)
 }
 
 #[test]
 fn both_directions_are_one_session() {
     let report = shown(&pair([192, 168, 20, 10], 5060, 0, 17, TcpState::None), &Filter::default());
     let expected = json!({"version": 1, "sessions": [{
-        "client": "192.168.20.10:5060", "mapped": "198.51.100.1:5061", "remote": "203.0.113.7:15060",
+        "client": "192.168.20.10:5060", "mapped": "198.51.100.1:5061", "uplink": "isp-a", "remote": "203.0.113.7:15060",
         "hosts": ["thulium", "stun"], "flow": "sip", "protocol": "udp", "state": "two-way",
         "out": {"packets": 10, "bytes": 1000}, "in": {"packets": 20, "bytes": 2000},
         "age": 100, "idle": 5, "remaining": 295, "generation": 3,
     }]});
     assert_eq!(serde_json::to_value(&report).unwrap(), expected);
     let text = "\
-CLIENT              MAPPED             REMOTE                 FLOW  STATE    OUT  IN  ENDS IN
-192.168.20.10:5060  198.51.100.1:5061  203.0.113.7:15060/udp  sip   two-way   10  20    4m55s
+CLIENT              MAPPED             UPLINK  REMOTE                 FLOW  STATE    OUT  IN  ENDS IN
+192.168.20.10:5060  198.51.100.1:5061  isp-a   203.0.113.7:15060/udp  sip   two-way   10  20    4m55s
 
 1 session. OUT and IN are packets.
 ";

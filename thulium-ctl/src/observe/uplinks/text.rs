@@ -1,0 +1,137 @@
+//! The uplinks as text.
+
+use std::{fmt, time::Duration};
+
+use super::{Report, UplinkLine, Watched};
+use crate::{
+    observe::{
+        paragraph::paragraph,
+        quantity::{ago, bytes, count, duration},
+    },
+    uplinks::{NextHopReport, ProbeReport, UplinkCondition},
+};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.uplinks.is_empty() {
+            writeln!(f, "There is no uplink.")?;
+        }
+        for (index, uplink) in self.uplinks.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            describe(uplink, self.now, f)?;
+        }
+        for advice in &self.advice {
+            writeln!(f, "\n! {}", paragraph(advice, "  ").trim_start())?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(uplink: &UplinkLine, now: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "{}", headline(uplink, now))?;
+    line(f, "address", &address(uplink))?;
+    if let Some(watched) = &uplink.watched {
+        for hop in &watched.next_hops {
+            line(f, "next hop", &next_hop(hop))?;
+        }
+        line(f, "probe", &probe(&watched.probe, now))?;
+        if let Some(waits_for) = &watched.waits_for {
+            line(f, "waits for", waits_for)?;
+        }
+    }
+    line(f, "clients", &clients(uplink))?;
+    line(f, "sessions", &sessions(uplink))?;
+    line(f, "out", &format!("{}, {}", count(uplink.out.packets, "packet"), bytes(uplink.out.bytes)))?;
+    line(f, "in", &format!("{}, {}", count(uplink.inward.packets, "packet"), bytes(uplink.inward.bytes)))
+}
+
+fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+    writeln!(f, "  {label:<10}{text}")
+}
+
+fn headline(uplink: &UplinkLine, now: u64) -> String {
+    let interface = uplink.interface.as_ref().map_or(String::new(), |interface| format!(" on {interface}"));
+    let watched = uplink.watched.as_ref();
+    let since =
+        |watched: &Watched| format!(" for {}", duration(Duration::from_secs(now.saturating_sub(watched.since))));
+    let since = watched.map_or(String::new(), since);
+    let why = watched.and_then(|watched| watched.why.as_ref()).map_or(String::new(), |why| format!(": {why}"));
+    let (state, meaning) = state(uplink.state);
+    format!("{}{interface}: {state}{since}{meaning}{why}", uplink.name)
+}
+
+/// The state, and what it means for clients.
+const fn state(state: UplinkCondition) -> (&'static str, &'static str) {
+    match state {
+        UplinkCondition::Up => ("up", ""),
+        UplinkCondition::Failing => ("FAILING", ""),
+        UplinkCondition::Down => ("NO WAY OUT", ", its clients stay"),
+        UplinkCondition::Lost => ("LOST", ", its clients move"),
+        UplinkCondition::Held => ("HELD", ", its clients wait for it"),
+    }
+}
+
+fn address(uplink: &UplinkLine) -> String {
+    let ipv4 = match uplink.address {
+        Some(address) => address.to_string(),
+        None if uplink.translates => "no IPv4 address".to_owned(),
+        None => "clients keep their own addresses".to_owned(),
+    };
+    let ipv6 = uplink.watched.as_ref().and_then(|watched| watched.ipv6);
+    ipv6.map_or_else(|| ipv4.clone(), |ipv6| format!("{ipv4}, {ipv6}"))
+}
+
+fn next_hop(hop: &NextHopReport) -> String {
+    let hardware = hop.hardware.as_ref().map_or(String::new(), |hardware| format!(" at {hardware}"));
+    let silent = if hop.silent { ", does not answer" } else { "" };
+    format!("{}{hardware}{silent}", hop.address)
+}
+
+fn probe(probe: &ProbeReport, now: u64) -> String {
+    let Some(target) = probe.target else {
+        return probe.untested.as_ref().map_or("not tested".to_owned(), |why| format!("not tested: {why}"));
+    };
+    let when = probe.at.map_or(String::new(), |at| format!(", {}", ago(at, now)));
+    match (probe.answered, probe.round_trip, &probe.untested) {
+        (Some(true), Some(trip), _) => format!("{target} answers in {}{when}", milliseconds(trip)),
+        (Some(true), None, _) => format!("{target} answers{when}"),
+        (Some(false), ..) => {
+            let times = count(u64::from(probe.failures), "time");
+            format!("{target} did not answer {times}{when}")
+        }
+        (None, _, Some(why)) => format!("{target} not tested: {why}"),
+        (None, _, None) => format!("{target} not tested yet"),
+    }
+}
+
+/// Microseconds as milliseconds.
+fn milliseconds(microseconds: u64) -> String {
+    format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
+}
+
+fn clients(uplink: &UplinkLine) -> String {
+    let pinned = format!("{} pinned, {} of them with sessions", uplink.clients.pinned, uplink.clients.with_sessions);
+    let moved = match uplink.moved_clients {
+        0 => String::new(),
+        moved => format!("; {moved} moved away"),
+    };
+    format!("{pinned}{moved}{}", uplink.watched.as_ref().map_or(String::new(), share))
+}
+
+/// What new clients do, where that is not plain.
+fn share(watched: &Watched) -> String {
+    match watched.share {
+        0 => "; new ones take another".to_owned(),
+        64 => "; new ones take it".to_owned(),
+        share => format!("; {share} of 64 new ones take it"),
+    }
+}
+
+fn sessions(uplink: &UplinkLine) -> String {
+    match uplink.lost_sessions {
+        0 => uplink.sessions.to_string(),
+        lost => format!("{}; {lost} were lost with it or its address", uplink.sessions),
+    }
+}

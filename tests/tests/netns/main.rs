@@ -20,6 +20,7 @@ mod links;
 mod names;
 mod office;
 mod offloads;
+mod pins;
 mod refusals;
 mod routed;
 mod routing;

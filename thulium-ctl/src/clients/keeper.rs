@@ -13,6 +13,7 @@ use thulium_ebpf::abi::{Address4, Client, ClientKey};
 use super::{
     Clocks, Pin, SavedPins,
     idle::{Candidate, room, to_forget},
+    moves::moves,
     pin,
 };
 use crate::{
@@ -33,6 +34,8 @@ pub struct PinKeeper {
     file: PathBuf,
     /// As they are on disk.
     saved: SavedPins,
+    /// As they were at the last look.
+    seen: SavedPins,
     release_after_idle: Duration,
     orders: Orders,
     written: Option<Instant>,
@@ -46,7 +49,8 @@ impl PinKeeper {
             Ok(saved) => (saved, None),
             Err(error) => (SavedPins::default(), Some(error)),
         };
-        (Self { file, saved, release_after_idle, orders, written: None }, trouble)
+        let seen = saved.clone();
+        (Self { file, saved, seen, release_after_idle, orders, written: None }, trouble)
     }
 
     /// Puts the pins of an earlier boot into maps that are new. Returns how many there were.
@@ -62,29 +66,34 @@ impl PinKeeper {
         Ok(restored)
     }
 
-    /// Forgets clients that were idle for too long, and writes the pins down if they changed and it is time to.
+    /// Forgets clients that were idle for too long, and writes the pins down if they changed and it is time to. Returns what the log
+    /// should hear: who moved.
     ///
     /// # Errors
     /// If the kernel or the disk refuses; it is tried again.
-    pub fn keep(&mut self, tables: &Tables) -> anyhow::Result<()> {
-        let is_due = self.written.is_none_or(|written| written.elapsed() >= INTERVAL);
+    pub fn keep(&mut self, tables: &Tables) -> anyhow::Result<Vec<String>> {
         let present = self.tidy(tables)?;
-        if is_due { self.write(present) } else { Ok(()) }
+        let news = moves(&self.seen, &present);
+        self.seen = present;
+        if self.written.is_none_or(|written| written.elapsed() >= INTERVAL) {
+            self.write()?;
+        }
+        Ok(news)
     }
 
-    /// The same, and it is time to write: the daemon ends.
+    /// Writes the pins down, for the daemon ends.
     ///
     /// # Errors
     /// If the kernel or the disk refuses.
     pub fn finish(&mut self, tables: &Tables) -> anyhow::Result<()> {
-        let present = self.tidy(tables)?;
-        self.write(present)
+        self.seen = self.tidy(tables)?;
+        self.write()
     }
 
     /// Forgets clients that were idle for too long. Returns the pins of the others.
     fn tidy(&self, tables: &Tables) -> anyhow::Result<SavedPins> {
         let clocks = Clocks::read();
-        let clients = known(&tables.clients()?, &tables.uplink_names()?, clocks, &self.saved);
+        let clients = known(&tables.clients()?, &tables.uplink_names()?, clocks, &self.seen);
         let candidates: Vec<Candidate> = clients.iter().map(|known| candidate(known, clocks)).collect();
         let forgotten = to_forget(&candidates, self.release_after_idle, room(tables.client_capacity()));
         for order in &forgotten {
@@ -96,13 +105,13 @@ impl PinKeeper {
         Ok(SavedPins { pins, ..SavedPins::default() })
     }
 
-    fn write(&mut self, present: SavedPins) -> anyhow::Result<()> {
-        if present.is_like(&self.saved) {
+    fn write(&mut self) -> anyhow::Result<()> {
+        if self.seen.is_like(&self.saved) {
             return Ok(());
         }
         self.written = Some(Instant::now());
-        present.store(&self.file).with_context(|| format!("{} cannot be written", self.file.display()))?;
-        self.saved = present;
+        self.seen.store(&self.file).with_context(|| format!("{} cannot be written", self.file.display()))?;
+        self.saved.clone_from(&self.seen);
         Ok(())
     }
 }

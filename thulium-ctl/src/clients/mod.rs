@@ -9,6 +9,7 @@
 mod clocks;
 mod idle;
 mod keeper;
+mod moves;
 mod pin;
 pub mod release;
 mod saved;

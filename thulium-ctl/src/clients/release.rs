@@ -42,9 +42,7 @@ pub fn release(
     if even_in_use {
         end_sessions(source, orders, &mut report.released, now)?;
     }
-    for released in &report.released {
-        forget(source, orders, released.client)?;
-    }
+    forget(source, orders, &report.released)?;
     Ok(report)
 }
 
@@ -88,12 +86,12 @@ fn end_sessions(source: &impl Source, orders: &Orders, released: &mut [Released]
     Ok(())
 }
 
-/// Nothing is left of a client without sessions and ports. One that has some is forgotten when they are gone.
-fn forget(source: &impl Source, orders: &Orders, client: Ipv4Addr) -> anyhow::Result<()> {
-    let known = source.clients()?.into_iter().filter_map(ipv4).find(|(address, _)| *address == client);
-    if let Some((_, known)) = known {
-        let client = ClientKey { address: client.into() };
-        orders.forget(&Forget { client, pad: 0, idle: known.idle })?;
+/// Nothing is left of clients without sessions and ports. Those that have some are forgotten when these are gone.
+fn forget(source: &impl Source, orders: &Orders, released: &[Released]) -> anyhow::Result<()> {
+    for (address, client) in source.clients()?.into_iter().filter_map(ipv4) {
+        if released.iter().any(|released| released.client == address) {
+            orders.forget(&Forget { client: ClientKey { address: address.into() }, pad: 0, idle: client.idle })?;
+        }
     }
     Ok(())
 }

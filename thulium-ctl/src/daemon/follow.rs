@@ -132,7 +132,9 @@ impl Follower {
     pub(super) async fn sweep(&mut self) {
         report(&self.facts, "stale sessions", sweep::sweep(&self.in_force.ebpf, self.capacity)).await;
         let kept = self.in_force.clients.keep(&self.in_force.tables);
-        report(&self.facts, "the clients' pins", kept).await;
+        for line in self.taken("the clients' pins", kept).await.unwrap_or_default() {
+            say(&line);
+        }
     }
 
     /// Writes the clients' pins down.

@@ -23,7 +23,7 @@ pub(super) fn keep_pins(
     if new {
         match keeper.restore(tables)? {
             0 => {}
-            restored => say(&format!("{} pinned as before the boot", count(restored as u64, "client"))),
+            restored => say(&format!("pinned as before the boot: {}", count(restored as u64, "client"))),
         }
     }
     let warning = trouble.map(|error| {

@@ -78,7 +78,7 @@ fn the_maps_alone_say_what_is_carried_and_that_nobody_watches() {
 isp-a on eth0: LOST, its clients move
   address   198.51.100.1
   clients   2 pinned, 1 of them with sessions; 2 moved away
-  sessions  0; 3 were lost with it or its address
+  sessions  0; lost with it or its address: 3
   out       10 packets, 2.0 KiB
   in        20 packets, 4.0 KiB
 
@@ -124,10 +124,10 @@ isp-b on eth1: up for 2m10s
 isp-a on eth0: LOST for 2m10s, its clients move: nothing answers through it
   address   198.51.100.1
   next hop  198.51.100.254 at 02:00:00:00:51:fe, does not answer
-  probe     203.0.113.10:443 did not answer 4 times, 1s ago
+  probe     203.0.113.10:443 did not answer the last 4 probes, 1s ago
   waits for 2 more answers to its probe
   clients   2 pinned, 1 of them with sessions; 2 moved away; new ones take another
-  sessions  0; 3 were lost with it or its address
+  sessions  0; lost with it or its address: 3
   out       10 packets, 2.0 KiB
   in        20 packets, 4.0 KiB
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Report, UplinkLine, Watched};
+use super::{Pinned, Report, UplinkLine, Watched};
 use crate::{
     observe::{
         paragraph::paragraph,
@@ -97,22 +97,30 @@ fn probe(probe: &ProbeReport, now: u64) -> String {
     match (probe.answered, probe.round_trip, &probe.untested) {
         (Some(true), Some(trip), _) => format!("{target} answers in {}{when}", milliseconds(trip)),
         (Some(true), None, _) => format!("{target} answers{when}"),
-        (Some(false), ..) => {
-            let times = count(u64::from(probe.failures), "time");
-            format!("{target} did not answer {times}{when}")
+        (Some(false), ..) if probe.failures > 1 => {
+            format!("{target} did not answer the last {} probes{when}", probe.failures)
         }
+        (Some(false), ..) => format!("{target} did not answer the last probe{when}"),
         (None, _, Some(why)) => format!("{target} not tested: {why}"),
         (None, _, None) => format!("{target} not tested yet"),
     }
 }
 
-/// Microseconds as milliseconds.
+/// Microseconds as milliseconds, with no more digits than mean something.
 fn milliseconds(microseconds: u64) -> String {
-    format!("{}.{} ms", microseconds / 1000, microseconds % 1000 / 100)
+    let milliseconds = microseconds as f64 / 1000.0;
+    match microseconds {
+        0..10_000 => format!("{milliseconds:.2} ms"),
+        10_000..100_000 => format!("{milliseconds:.1} ms"),
+        _ => format!("{milliseconds:.0} ms"),
+    }
 }
 
 fn clients(uplink: &UplinkLine) -> String {
-    let pinned = format!("{} pinned, {} of them with sessions", uplink.clients.pinned, uplink.clients.with_sessions);
+    let pinned = match uplink.clients {
+        Pinned { pinned: 0, .. } => "none is pinned".to_owned(),
+        Pinned { pinned, with_sessions } => format!("{pinned} pinned, {with_sessions} of them with sessions"),
+    };
     let moved = match uplink.moved_clients {
         0 => String::new(),
         moved => format!("; {moved} moved away"),
@@ -132,6 +140,6 @@ fn share(watched: &Watched) -> String {
 fn sessions(uplink: &UplinkLine) -> String {
     match uplink.lost_sessions {
         0 => uplink.sessions.to_string(),
-        lost => format!("{}; {lost} were lost with it or its address", uplink.sessions),
+        lost => format!("{}; lost with it or its address: {lost}", uplink.sessions),
     }
 }

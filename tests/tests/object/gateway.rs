@@ -52,13 +52,18 @@ pub(crate) enum Hook {
     SecondGuard,
     /// TC, leaving by the second uplink: the gateway itself sent it.
     SecondGuardOwn,
+    /// TC, from a client, before `Lan`: what it asks resolvers for.
+    Queries,
+    /// TC, to a client: what resolvers reply.
+    Replies,
 }
 
 impl Hook {
     /// Direction and interface that its refusals are counted under.
     pub(crate) const fn place(self) -> (&'static str, &'static str) {
         match self {
-            Self::Lan | Self::LanXdp => ("out", "lan0"),
+            Self::Lan | Self::LanXdp | Self::Queries => ("out", "lan0"),
+            Self::Replies => ("in", "lan0"),
             Self::Uplink | Self::UplinkXdp => ("in", "wan0"),
             Self::Guard | Self::GuardOwn | Self::GuardBack => ("out", "wan0"),
             Self::SecondUplink => ("in", "wan1"),
@@ -213,6 +218,8 @@ impl Gateway {
             Hook::SecondUplink => ("uplink_ingress", self.wan1, self.wan1),
             Hook::SecondGuard => ("uplink_egress", self.wan1, self.lan),
             Hook::SecondGuardOwn => ("uplink_egress", self.wan1, 0),
+            Hook::Queries => ("lan_queries", self.lan, self.lan),
+            Hook::Replies => ("lan_replies", self.lan, 0),
             Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };

@@ -6,6 +6,7 @@
 mod answers;
 mod audit;
 mod budget;
+mod dns;
 mod echo;
 mod errors;
 mod fragments;

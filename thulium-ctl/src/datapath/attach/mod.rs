@@ -96,9 +96,9 @@ impl Attached {
         let why = text.lines().next().unwrap_or_default();
         Some(Warning::new(
             format!("names are not learned from DNS replies: {why}"),
-            "Everything else works. Clients are admitted to the addresses that the gateway itself resolves: let them use the \
-             same resolvers, or their first packets to other addresses of a name are refused. Names with `*` have none. \
-             Please report this with the log and `uname -a`.",
+            "Everything else works; the log says more. Clients are admitted to the addresses that the gateway itself resolves: \
+             let them use the same resolvers, or what they send to other addresses of a name is refused. Names with `*` \
+             have no addresses.",
         ))
     }
 }

@@ -17,6 +17,7 @@ use crate::lab::Namespace;
 
 pub(super) const A: u16 = 1;
 const AAAA: u16 = 28;
+const SERVER_FAILURE: u16 = 2;
 const NAME_ERROR: u16 = 3;
 
 type Names = Arc<Mutex<HashMap<String, Answers>>>;
@@ -47,6 +48,7 @@ impl Answers {
 /// Answers A and AAAA queries until it is dropped; a name that it does not have does not exist.
 pub struct Dns {
     names: Names,
+    fails: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,12 +61,17 @@ impl Dns {
     pub fn new(namespace: &Namespace, address: Ipv4Addr, ttl: u32) -> Result<Self> {
         let socket = namespace.udp((address, 53))?;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-        let (names, over) = (Names::default(), Arc::new(AtomicBool::new(false)));
+        let (names, fails, over) = (Names::default(), Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let thread = thread::spawn({
-            let (names, over) = (Arc::clone(&names), Arc::clone(&over));
-            move || serve(&socket, &names, ttl, &over)
+            let (names, fails, over) = (Arc::clone(&names), Arc::clone(&fails), Arc::clone(&over));
+            move || serve(&socket, &names, ttl, &fails, &over)
         });
-        Ok(Self { names, over, thread: Some(thread) })
+        Ok(Self { names, fails, over, thread: Some(thread) })
+    }
+
+    /// Answers SERVFAIL from now on, whatever it is asked.
+    pub fn fail(&self) {
+        self.fails.store(true, Ordering::Relaxed);
     }
 
     /// Sets the addresses of a name, in place of those it had.
@@ -91,12 +98,15 @@ impl Drop for Dns {
     }
 }
 
-fn serve(socket: &UdpSocket, names: &Names, ttl: u32, over: &AtomicBool) {
+fn serve(socket: &UdpSocket, names: &Names, ttl: u32, fails: &AtomicBool, over: &AtomicBool) {
     let mut query = [0; 1500];
     while !over.load(Ordering::Relaxed) {
         let Ok((length, from)) = socket.recv_from(&mut query) else { continue };
         let found = |name: &str| names.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Answers::now);
-        if let Some(answer) = answer(&query[..length], found, ttl) {
+        if let Some(mut answer) = answer(&query[..length], found, ttl) {
+            if fails.load(Ordering::Relaxed) {
+                answer = failure(&query[..length]);
+            }
             let _ = socket.send_to(&answer, from);
         }
     }
@@ -131,6 +141,13 @@ fn answer(query: &[u8], found: impl Fn(&str) -> Option<Vec<IpAddr>>, ttl: u32) -
         answer.extend(octets);
     }
     Some(answer)
+}
+
+/// The question, and no answer.
+fn failure(query: &[u8]) -> Vec<u8> {
+    let mut answer = query.to_vec();
+    answer[2..4].copy_from_slice(&(0x8180 | SERVER_FAILURE).to_be_bytes());
+    answer
 }
 
 /// The name that starts at `at` without compression, in lower case, and the offset behind it.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::Hash,
+    io::ErrorKind,
     net::IpAddr,
 };
 
@@ -56,12 +57,17 @@ impl Tables {
                 IpAddr::V6(address) => self.learned6.remove(&address.into()),
             };
             match done {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if !is_absent(&error) => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Whether there was nothing to remove.
+fn is_absent(error: &MapError) -> bool {
+    matches!(error, MapError::SyscallError(call) if call.io_error.kind() == ErrorKind::NotFound)
 }
 
 /// Makes the map hold these entries and no others; those that are right already are not touched.

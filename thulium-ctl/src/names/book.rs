@@ -130,15 +130,13 @@ impl AddressBook {
     /// Takes in what a reply to a client says of a name. Other addresses stay as they are, whatever the reply leaves out. True if
     /// an address admits new sessions now that did not before.
     pub fn learn(&mut self, lesson: &Lesson, now: SystemTime) -> bool {
-        let owners = self.owners_of(&lesson.name);
-        let is_learned = |address: &&IpAddr| owners.iter().any(|host| learns(host, address));
-        let addresses: Vec<IpAddr> = lesson.addresses.iter().filter(is_learned).copied().collect();
-        let owners: Vec<Host> = owners.into_iter().cloned().collect();
+        let addresses = self.learnable(lesson);
         if addresses.is_empty() || !self.has_room_for(&lesson.name, now) {
             return false;
         }
         let ttl = lesson.ttl.clamp(SHORTEST_LESSON, LONGEST_LESSON);
         let valid_until = now.checked_add(ttl).unwrap_or(now);
+        let owners = hosts_of(&self.hosts, &self.owners, &lesson.name);
         let record = self.names.entry(lesson.name.clone()).or_default();
         record.last_reply = Some(now);
         let mut is_new = false;
@@ -152,6 +150,13 @@ impl AddressBook {
             is_new |= owners.iter().zip(before).any(|(host, before)| !before && admits(sighting, host));
         }
         is_new
+    }
+
+    /// The addresses of a lesson that a host of its name may have.
+    fn learnable(&self, lesson: &Lesson) -> Vec<IpAddr> {
+        let owners = self.owners_of(&lesson.name);
+        let is_learned = |address: &&IpAddr| owners.iter().any(|host| learns(host, address));
+        lesson.addresses.iter().filter(is_learned).copied().collect()
     }
 
     /// Whether the book takes up another name of a wildcard. Where there are too many, the one that led to nothing that admits new
@@ -187,7 +192,7 @@ impl AddressBook {
         let (hosts, owners) = (&self.hosts, &self.owners);
         let mut forgotten = 0;
         self.names.retain(|name, record| {
-            let of_name: Vec<&Host> = owners.of(name).into_iter().map(|number| &hosts[number]).collect();
+            let of_name = hosts_of(hosts, owners, name);
             let before = record.sightings.len();
             record.sightings.retain(|address, sighting| {
                 last_end(&of_name, address, sighting).is_some_and(|end| end.after(REMEMBERED).is_ahead(now))
@@ -243,8 +248,13 @@ impl AddressBook {
 
     /// The hosts that have this name.
     pub(super) fn owners_of(&self, name: &str) -> Vec<&Host> {
-        self.owners.of(name).into_iter().map(|number| &self.hosts[number]).collect()
+        hosts_of(&self.hosts, &self.owners, name)
     }
+}
+
+/// The hosts that have this name.
+fn hosts_of<'a>(hosts: &'a [Host], owners: &Owners, name: &str) -> Vec<&'a Host> {
+    owners.of(name).into_iter().map(|number| &hosts[number]).collect()
 }
 
 /// Up to when an address admits new sessions for any of its hosts.

@@ -41,13 +41,13 @@ impl Lesson {
             .answers
             .iter()
             .filter(of_owner)
-            .filter_map(|record| Some((record.data.ip_addr()?, record.ttl)))
+            .filter_map(|record| Some((record.data.ip_addr()?, ttl(record))))
             .collect();
-        let ttl = found.iter().map(|(_, ttl)| *ttl).min()?.min(ttl_of_aliases);
+        let shortest = found.iter().map(|(_, ttl)| *ttl).min()?.min(ttl_of_aliases);
         Some(Self {
             name: text(&question.name)?,
             addresses: found.into_iter().map(|(address, _)| address).collect(),
-            ttl: Duration::from_secs(ttl.into()),
+            ttl: Duration::from_secs(shortest.into()),
         })
     }
 }
@@ -57,7 +57,7 @@ fn end_of_aliases<'a>(name: &'a Name, answers: &'a [Record]) -> Option<(&'a Name
     let alias = |name: &Name| {
         let of_name = answers.iter().filter(|record| is_of(record, name) && record.dns_class == DNSClass::IN);
         of_name.into_iter().find_map(|record| match &record.data {
-            RData::CNAME(alias) => Some((&alias.0, record.ttl)),
+            RData::CNAME(alias) => Some((&alias.0, ttl(record))),
             _ => None,
         })
     };
@@ -68,6 +68,11 @@ fn end_of_aliases<'a>(name: &'a Name, answers: &'a [Record]) -> Option<(&'a Name
         (name, shortest) = (next, shortest.min(ttl));
     }
     None
+}
+
+/// A record's TTL, seconds. One with its highest bit set is none (RFC 2181 §8).
+fn ttl(record: &Record) -> u32 {
+    if record.ttl > i32::MAX.unsigned_abs() { 0 } else { record.ttl }
 }
 
 /// Whether the record belongs to the name, in whatever case either is written.

@@ -71,14 +71,16 @@ pub struct AddressReport {
 }
 
 impl AddressReport {
-    /// The state at a later time than the report's: what was live by a TTL alone comes to be kept, and then expired.
+    /// The state at a later time than the report's: what was live by a TTL alone comes to be kept, and then expired. Times are
+    /// whole seconds that began before the real ones.
     pub fn state_at(&self, now: u64) -> AddressState {
-        match self.until {
-            None => self.state,
-            Some(until) if until <= now => AddressState::Expired,
-            Some(_) if self.valid_until.is_some_and(|valid| valid > now) => self.state,
-            Some(_) => AddressState::Kept,
-        }
+        let at_least = match self.until {
+            None => AddressState::Live,
+            Some(until) if until < now => AddressState::Expired,
+            Some(_) if self.valid_until.is_none_or(|valid| valid < now) => AddressState::Kept,
+            Some(_) => AddressState::Live,
+        };
+        self.state.max(at_least)
     }
 }
 
@@ -94,8 +96,8 @@ pub enum AddressSource {
     Fixed,
 }
 
-/// What an address is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an address is good for, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressState {
     /// DNS or the policy names it.

@@ -252,7 +252,7 @@ thulium
         assert!(json.get("now").is_none());
 
         let state = |now| self::report(vec![host.clone()], None, now).hosts[0].addresses[2].known.state;
-        let states = [state(1019), state(1020), state(4619), state(4620)];
+        let states = [state(1020), state(1021), state(4620), state(4621)];
         let (kept, expired) = (AddressState::Kept, AddressState::Expired);
         assert_eq!(states, [AddressState::Live, kept, kept, expired], "without a word from the daemon");
         assert!(self::report(vec![host], None, 4660).to_string().contains("learned  expired 40s ago"));

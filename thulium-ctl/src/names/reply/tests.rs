@@ -63,6 +63,13 @@ fn aliases_are_followed_in_any_order_and_the_shortest_ttl_counts() {
 }
 
 #[test]
+fn a_ttl_beyond_what_a_ttl_can_be_is_none() {
+    let message = |ttl| reply("a.test", RecordType::A, vec![a("a.test", ttl, 1)]);
+    assert_eq!(read(&message(0x7fff_ffff)).unwrap().ttl, Duration::from_secs(0x7fff_ffff));
+    assert_eq!(read(&message(0x8000_0000)).unwrap().ttl, Duration::ZERO);
+}
+
+#[test]
 fn addresses_of_other_names_and_types_teach_nothing() {
     let aaaa = record("a.test", 60, RData::AAAA(AAAA(Ipv6Addr::LOCALHOST)));
     let strangers = vec![a("b.test", 60, 1), aaaa, alias("b.test", 60, "a.test")];

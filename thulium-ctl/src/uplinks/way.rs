@@ -82,7 +82,8 @@ impl Way {
     /// The next hop that the datapath must be told, since the kernel's own routes do not lead to it.
     pub fn to_tell(&self, is_ipv6: bool) -> Option<IpAddr> {
         match self {
-            Self::Via(hop) if !hop.in_main => Some(hop.address),
+            // Asked for a way out of an interface, the kernel's IPv6 takes the router of a better route out of another one.
+            Self::Via(hop) if is_ipv6 || !hop.in_main => Some(hop.address),
             // IPv4 takes every destination to be on a link that no route leads out of; IPv6 does not.
             Self::Direct { in_main: false } if is_ipv6 => Some(OTHER_END.into()),
             _ => None,
@@ -164,7 +165,7 @@ mod tests {
             let way = Way::find(ETHERNET, true, None, &lists(routes));
             (way.next_hop().map(|hop| hop.address), way.to_tell(true))
         };
-        assert_eq!(hop(&[some.clone(), all]), (gateway(1), None));
+        assert_eq!(hop(&[some.clone(), all]), (gateway(1), gateway(1)));
         assert_eq!(hop(&[some]), (gateway(2), gateway(2)));
     }
 

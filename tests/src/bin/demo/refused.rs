@@ -50,8 +50,16 @@ fn from_clients() -> Vec<Case> {
     let thulium = Ipv4::new(CLIENT, THULIUM);
     let spoofed = Ipv4::new(Ipv4Addr::new(10, 9, 8, 7), THULIUM);
     vec![
-        ("HTTPS to an unrelated host", Ipv4::new(CLIENT, UNRELATED).tcp(PORT, 443, tcp_flag::SYN), "refused: no-flow"),
-        ("UDP to an unrelated host", Ipv4::new(CLIENT, UNRELATED).udp(PORT, 16_000, FORBIDDEN), "refused: no-flow"),
+        (
+            "HTTPS to an unrelated host",
+            Ipv4::new(CLIENT, UNRELATED).tcp(PORT, 443, tcp_flag::SYN),
+            "refused: address-unknown",
+        ),
+        (
+            "UDP to an unrelated host",
+            Ipv4::new(CLIENT, UNRELATED).udp(PORT, 16_000, FORBIDDEN),
+            "refused: address-unknown",
+        ),
         ("SSH to the server", thulium.tcp(PORT, 22, tcp_flag::SYN), "refused: no-flow"),
         ("UDP beyond the media ports", thulium.udp(PORT, 20_001, FORBIDDEN), "refused: no-flow"),
         ("TCP in the middle of nothing", thulium.tcp(PORT, 443, tcp_flag::ACK), "refused: tcp-not-syn"),

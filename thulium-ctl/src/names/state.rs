@@ -1,8 +1,10 @@
 //! What is kept on disk of the names, so that a restart with DNS dead goes on working.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, io, net::IpAddr, path::Path};
 
 use serde::{Deserialize, Serialize};
+
+use crate::disk;
 
 /// The addresses of every name, as they are kept on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,36 +60,26 @@ impl SavedNames {
     /// # Errors
     /// If it cannot be read, or is no such file, or has another version.
     pub fn load(path: &Path) -> io::Result<Self> {
-        let text = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            other => other?,
-        };
-        let saved: Self = serde_json::from_slice(&text)?;
+        let Some(saved) = disk::load::<Self>(path)? else { return Ok(Self::default()) };
         if !(1..=Self::VERSION).contains(&saved.version) {
             return Err(io::Error::other(format!("it has version {}, not {}", saved.version, Self::VERSION)));
         }
         Ok(saved)
     }
 
-    /// Writes the file whole or not at all, making its directory if needed.
+    /// Writes the file whole or not at all.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn store(&self, path: &Path) -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let fresh = path.with_extension("new");
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        fs::write(&fresh, text)?;
-        fs::File::open(&fresh)?.sync_all()?;
-        fs::rename(&fresh, path)
+        disk::store(path, self)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -67,7 +67,7 @@ const fn state(state: UplinkCondition) -> (&'static str, &'static str) {
     match state {
         UplinkCondition::Up => ("up", ""),
         UplinkCondition::Failing => ("FAILING", ""),
-        UplinkCondition::Down => ("NO WAY OUT", ", its clients stay"),
+        UplinkCondition::Down => ("DOWN", ", its clients stay"),
         UplinkCondition::Lost => ("LOST", ", its clients move"),
         UplinkCondition::Held => ("HELD", ", its clients wait for it"),
     }

@@ -14,6 +14,7 @@ mod fragments;
 mod icmp;
 mod ipv6;
 mod lab;
+mod learners;
 mod learning;
 mod lifetime;
 mod links;

@@ -236,18 +236,14 @@ mod programs {
     /// LAN ingress, TC, before `lan_ingress`: which names do clients ask for? Optional, and never in anybody's way.
     #[classifier]
     pub fn lan_queries(context: TcContext) -> i32 {
-        if let Some(moment) = Moment::read() {
-            dns::note(&TcFrame::peek(context), &moment);
-        }
+        dns::note(&TcFrame::peek(context));
         TCX_NEXT
     }
 
     /// LAN egress, TC: which addresses do they have? As `lan_queries`.
     #[classifier]
     pub fn lan_replies(context: TcContext) -> i32 {
-        if let Some(moment) = Moment::read() {
-            dns::learn(&TcFrame::peek(context), &moment);
-        }
+        dns::learn(&TcFrame::peek(context));
         TCX_NEXT
     }
 

@@ -1,5 +1,5 @@
 //! All state of the datapath. `docs/architecture.md` tells each map's meaning; sizes that depend on the policy are set by
-//! the loader. Truth never evicts: only `fragments…` and `FOREIGN`, which are hints, are LRUs.
+//! the loader. Truth never evicts: only what are hints are LRUs.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,

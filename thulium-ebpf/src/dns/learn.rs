@@ -35,22 +35,23 @@ impl Carrier for Address6 {
 
 /// Notes a query of a client for a name of the policy.
 #[inline(always)]
-pub fn note(frame: &TcFrame, moment: &Moment) {
+pub fn note(frame: &TcFrame) {
     match kind(frame) {
-        Kind::Ipv4 => note_from::<Address4>(frame, moment),
-        Kind::Ipv6 => note_from::<Address6>(frame, moment),
+        Kind::Ipv4 => note_from::<Address4>(frame),
+        Kind::Ipv6 => note_from::<Address6>(frame),
         Kind::Other => {}
     }
 }
 
 #[inline(never)]
-fn note_from<A: Carrier>(frame: &TcFrame, moment: &Moment) {
+fn note_from<A: Carrier>(frame: &TcFrame) {
     let Some(packet) = datagram::<A>(frame) else { return };
     if packet.destination_port.number() != PORT || A::resolvers().get_ptr(&packet.destination).is_none() {
         return;
     }
+    let Some(moment) = Moment::read() else { return };
     // A client may ask a resolver on the link by its address on the link, which no policy names.
-    if !judge::is_client(moment, &packet.source) && !packet.source.is_link_scoped() {
+    if !judge::is_client(&moment, &packet.source) && !packet.source.is_link_scoped() {
         return;
     }
     let Some(room) = message(frame, packet) else { return };
@@ -67,16 +68,16 @@ fn note_from<A: Carrier>(frame: &TcFrame, moment: &Moment) {
 
 /// Enters what a reply to a client's query teaches, and hands the reply to the daemon.
 #[inline(always)]
-pub fn learn(frame: &TcFrame, moment: &Moment) {
+pub fn learn(frame: &TcFrame) {
     match kind(frame) {
-        Kind::Ipv4 => learn_from::<Address4>(frame, moment),
-        Kind::Ipv6 => learn_from::<Address6>(frame, moment),
+        Kind::Ipv4 => learn_from::<Address4>(frame),
+        Kind::Ipv6 => learn_from::<Address6>(frame),
         Kind::Other => {}
     }
 }
 
 #[inline(never)]
-fn learn_from<A: Carrier>(frame: &TcFrame, moment: &Moment) {
+fn learn_from<A: Carrier>(frame: &TcFrame) {
     let Some(packet) = datagram::<A>(frame) else { return };
     if packet.source_port.number() != PORT || A::resolvers().get_ptr(&packet.source).is_none() {
         return;
@@ -88,11 +89,12 @@ fn learn_from<A: Carrier>(frame: &TcFrame, moment: &Moment) {
     }
     let client = Endpoint::new(packet.destination, packet.destination_port);
     let key = QueryKey { client, resolver: packet.source, id: header.id, pad: 0 };
-    if !answers_query(&key, room, moment.now) {
+    let Some(Moment { now, .. }) = Moment::read() else { return };
+    if !answers_query(&key, room, now) {
         return;
     }
     hand_over(&room.reply);
-    let mut lesson = Lesson { entry: entry(room), now: moment.now, room };
+    let mut lesson = Lesson { entry: entry(room), now, room };
     lesson.room.answers.begin(&lesson.room.question, header.answers);
     // SAFETY: `lesson` lives through the calls.
     unsafe {

@@ -1,7 +1,6 @@
 //! What changes at the interfaces, and what becomes of the uplinks: taken up in the kernel, told to the log and to the commands.
 
 use anyhow::Context;
-use thulium_ebpf::abi::UplinkState;
 
 use super::{
     InForce, Setup,
@@ -15,7 +14,7 @@ use crate::{
     names::Snapshot,
     observe::status::Warning,
     policy::Policy,
-    uplinks::{Event, Ground, Kernel, Moment, Present, Probed, changes_of},
+    uplinks::{Event, Ground, Kernel, Moment, Present, Probed, What, changes_of},
 };
 
 /// What is in force, and what it was made of.
@@ -82,6 +81,9 @@ impl Follower {
         let done = uplinks.publish(tables, &self.policy, slots, &self.seen);
         report(&self.facts, "the state of the uplinks", done).await;
         for event in &events {
+            if event.what == What::Lost {
+                self.drop_waiting(event.slot).await;
+            }
             let done = self.tell(event);
             report(&self.facts, "the end of an uplink's sessions", done).await;
         }
@@ -89,12 +91,20 @@ impl Follower {
 
     /// Tells the log; what sessions held that are lost is given back.
     fn tell(&self, event: &Event) -> anyhow::Result<()> {
-        let InForce { uplinks, tables, ebpf, .. } = &self.in_force;
+        let InForce { tables, ebpf, .. } = &self.in_force;
         say(&event.line(tables.pinned_clients(event.slot)?));
-        let is_lost = |slot| {
-            uplinks.watch.uplinks().iter().any(|uplink| uplink.slot == slot && uplink.state() == UplinkState::Lost)
-        };
-        if is_lost(event.slot) { sweep::sweep_all(ebpf, self.capacity) } else { Ok(()) }
+        if event.what == What::Lost { sweep::sweep_all(ebpf, self.capacity) } else { Ok(()) }
+    }
+
+    /// Drops what still waits for the next hops of an uplink.
+    async fn drop_waiting(&self, slot: u8) {
+        let watched = self.in_force.uplinks.watch.uplinks().iter().zip(&self.seen.uplinks);
+        for (_, seen) in watched.filter(|(watched, _)| watched.slot == slot) {
+            let Some(index) = seen.index else { continue };
+            for hop in [&seen.way4, &seen.way6].into_iter().filter_map(|way| way.next_hop()) {
+                self.kernel.drop_waiting(index, hop.address).await;
+            }
+        }
     }
 
     /// Sends probes, and has the kernel ask whether next hops are there.

@@ -33,9 +33,10 @@ pub(super) struct Probes {
 impl Probes {
     /// Of this policy.
     pub(super) fn new(policy: &Policy) -> Self {
-        let patience = Limits::of(policy).probe_interval();
+        let limits = Limits::of(policy);
+        let patience = limits.probe_patience();
         let (done, results) = mpsc::unbounded_channel();
-        let mut due = interval(patience);
+        let mut due = interval(limits.probe_interval());
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let marks = Marks::of(policy.datapath.mark, policy.uplinks.len());
         Self { marks, patience, running: BTreeSet::new(), untested: None, done, results, due }

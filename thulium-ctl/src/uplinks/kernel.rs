@@ -9,7 +9,7 @@ use rtnetlink::{
     Handle, MulticastGroup, RouteMessageBuilder, new_connection, new_multicast_connection,
     packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::{
-        RouteNetlinkMessage,
+        AddressFamily, RouteNetlinkMessage,
         neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
         route::{
             RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType,
@@ -116,6 +116,26 @@ impl Kernel {
         // What becomes of it is seen in the lists.
         let _ = request.state(NeighbourState::None).flags(NeighbourFlags::Use).execute().await;
     }
+
+    /// Has the kernel forget a neighbour that it does not find, with the packets that wait for it: if the link comes back soon, they would
+    /// leave after what their clients have sent by another uplink, and bring the old address back to a SIP registrar.
+    pub async fn drop_waiting(&self, interface: u32, address: IpAddr) {
+        let of_next_hop = |one: &Neighbour| one.interface == interface && one.address == address;
+        let Ok(lists) = self.lists().await else { return };
+        if lists.neighbours.iter().any(|one| of_next_hop(one) && one.presence == Presence::Known) {
+            return;
+        }
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = interface;
+        let (family, destination) = match address {
+            IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+            IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+        };
+        message.header.family = family;
+        message.attributes.push(NeighbourAttribute::Destination(destination));
+        // There may be none.
+        let _ = self.0.neighbours().del(message).execute().await;
+    }
 }
 
 /// Yields something whenever a link, an address, a default route or the presence of a neighbour changes in this network namespace.
@@ -169,7 +189,7 @@ fn default_routes(message: &RouteMessage) -> Vec<DefaultRoute> {
     if header.destination_prefix_length != 0 || header.kind != RouteType::Unicast {
         return Vec::new();
     }
-    let is_ipv6 = header.address_family == rtnetlink::packet_route::AddressFamily::Inet6;
+    let is_ipv6 = header.address_family == AddressFamily::Inet6;
     let mut common = DefaultRoute {
         interface: 0,
         table: header.table.into(),
@@ -245,8 +265,6 @@ fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_route::AddressFamily;
-
     use super::*;
 
     fn default_by(table: u32, attributes: Vec<RouteAttribute>) -> RouteMessage {

@@ -26,8 +26,8 @@ const FAILURES: u32 = 3;
 const SUCCESSES: u32 = 3;
 /// How long nothing must be wrong until an uplink that was down is up again: a link that flaps is down.
 const STABLE: Duration = Duration::from_secs(3);
-/// Probes within the time in which a black hole is to be found: it takes up to one until the first of [`FAILURES`] begins, and each
-/// waits as long.
+/// Probes within the time in which a black hole is to be found: it takes up to one until the first of [`FAILURES`] begins, and what
+/// is left is for clients to notice.
 const PROBES: u32 = 5;
 
 /// How long what must last until something is done about it.
@@ -48,9 +48,14 @@ impl Limits {
         Self { link_down, black_hole, probes: is_asked_for(policy) }
     }
 
-    /// How often to probe, and how long to wait for the answer.
+    /// How often to probe.
     pub fn probe_interval(&self) -> Duration {
         self.black_hole / PROBES
+    }
+
+    /// How long to wait for an answer: not until the next one is due.
+    pub fn probe_patience(&self) -> Duration {
+        self.probe_interval() * 3 / 4
     }
 }
 
@@ -303,7 +308,7 @@ impl Health {
     /// How long nobody has answered, if that is what is wrong.
     pub fn silence(&self, now: Instant) -> Option<Duration> {
         let (_, ended) = self.failures.filter(|_| self.seen().is_none())?;
-        Some(now.duration_since(ended) + self.limits.probe_interval())
+        Some(now.duration_since(ended) + self.limits.probe_patience())
     }
 
     /// What an uplink that is down waits for, a part of a sentence.

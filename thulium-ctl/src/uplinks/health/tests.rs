@@ -69,12 +69,15 @@ fn one_fault_after_another_is_one_loss() {
 fn a_black_hole_is_found_in_time() {
     let mut uplink = Uplink::new();
     uplink.tried(0, ANSWER);
-    // Silent right after that: the probes that begin at 2, 4 and 6 s end 2 s later.
-    assert_eq!(uplink.tried(4000, Trial::Silent), Condition::Failing);
-    assert_eq!(uplink.tried(6000, Trial::Silent), Condition::Failing);
-    assert_eq!(uplink.tried(8000, Trial::Silent), Condition::Down);
+    // Silent right after that: the probes that begin at 2, 4 and 6 s end 1.5 s later.
+    assert_eq!(uplink.tried(3500, Trial::Silent), Condition::Failing);
+    assert_eq!(uplink.tried(5500, Trial::Silent), Condition::Failing);
+    assert_eq!(uplink.tried(7500, Trial::Silent), Condition::Down);
     assert_eq!(uplink.health.fault(), Some(Fault::NoAnswer));
-    assert_eq!((uplink.health.failures(), uplink.health.silence(uplink.at(8000))), (3, Some(Duration::from_secs(6))));
+    assert_eq!(
+        (uplink.health.failures(), uplink.health.silence(uplink.at(7500))),
+        (3, Some(Duration::from_millis(5500)))
+    );
     assert!(LIMITS.probe_interval() * (FAILURES + 1) < LIMITS.black_hole);
 }
 

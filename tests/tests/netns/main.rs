@@ -29,4 +29,5 @@ mod shares;
 mod startup;
 mod survival;
 mod tls;
+mod uplinks;
 mod xdp;

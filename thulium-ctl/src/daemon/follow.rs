@@ -197,10 +197,13 @@ impl InForce {
             self.tables.publish_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
         }
         self.uplinks.publish(&mut self.tables, policy, &self.slots, is)?;
-        if is.clients != was.clients {
+        if (&is.interfaces, &is.clients) != (&was.interfaces, &was.clients) {
+            // An interface that was made anew begins with the kernel's defaults.
             for line in self.host.set(policy, is.governs_ipv6())? {
                 say(&line);
             }
+        }
+        if is.clients != was.clients {
             self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
         }
         if is.interfaces != was.interfaces {

@@ -93,7 +93,7 @@ impl HostSettings {
         Ok(Self { file, record })
     }
 
-    /// Sets what the policy's datapath needs. Returns what was changed, a sentence each.
+    /// Sets what the policy's datapath needs at the interfaces that are there. Returns what was changed, a sentence each.
     ///
     /// # Errors
     /// If a setting or the record cannot be written.
@@ -107,7 +107,7 @@ impl HostSettings {
         let uplinks = || policy.uplinks.iter().map(|uplink| &uplink.interface);
         for interface in policy.lan.interfaces.iter().chain(uplinks()) {
             let name = format!("net/ipv4/conf/{interface}/forwarding");
-            if read(&name)? != "1" {
+            if proc(&name).exists() && read(&name)? != "1" {
                 self.change(&name, "0", "1")?;
                 done.push(format!("{interface} forwards packets ({name})"));
             }

@@ -138,7 +138,7 @@ impl Kernel {
     }
 }
 
-/// Yields something whenever a link, an address, a default route or the presence of a neighbour changes in this network namespace.
+/// Yields something whenever a link, an address, a default route, a rule or the presence of a neighbour changes in this network namespace.
 /// What comes at once is one change. Needs a tokio runtime.
 ///
 /// # Errors
@@ -150,6 +150,8 @@ pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
         MulticastGroup::Ipv6Ifaddr,
         MulticastGroup::Ipv4Route,
         MulticastGroup::Ipv6Route,
+        MulticastGroup::Ipv4Rule,
+        MulticastGroup::Ipv6Rule,
         MulticastGroup::Neigh,
     ];
     let (connection, _, messages) =

@@ -2,10 +2,14 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
-use thulium_tests::lab::{Isp, Lab, Verb, eventually};
+use anyhow::{Context as _, Result, ensure};
+use thulium_tests::{
+    lab::{Isp, Lab, Verb, client, eventually},
+    peer::{Echo, ask},
+};
 
-use super::{POLICY, everything, learns_of_its_uplink, office};
+use super::{MEDIA, POLICY, everything, learns_of_its_uplink, office, set_mtu};
+use crate::icmp::NARROW;
 
 /// Rules, routes and checks of sources, as an admin sees them.
 fn routing(lab: &Lab) -> Result<String> {
@@ -86,6 +90,19 @@ fn a_table_that_others_use_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// Waits until clients that nobody has seen before take the first uplink of the policy.
+fn is_taken_again(lab: &Lab) -> Result<()> {
+    let _server = Echo::new(&lab.internet, &[MEDIA])?;
+    lab.add_clients(100..200)?;
+    let mut newcomers = 100..200;
+    eventually("newcomers to take it", || {
+        let newcomer = client(newcomers.next().context("too many newcomers")?);
+        let seen = ask(&lab.lan.udp((newcomer, 5004))?, MEDIA, b"a newcomer")?;
+        ensure!(seen.ip() == Isp::B.address(), "the server saw {seen}");
+        Ok(())
+    })
+}
+
 /// The kernel removes the routes of an interface that goes, and nobody else would set ours again.
 #[test]
 fn an_uplink_that_goes_and_comes_back_has_its_route_again() -> Result<()> {
@@ -104,5 +121,41 @@ fn an_uplink_that_goes_and_comes_back_has_its_route_again() -> Result<()> {
         ensure!(way.contains(&leads_out), "{way}");
         Ok(())
     })?;
-    eventually("its clients", || everything(&lab, &gateway))
+    is_taken_again(&lab)?;
+    everything(&lab, &gateway)
+}
+
+/// As PPP does: the new interface has another index, and the kernel's own settings.
+#[test]
+fn an_uplink_that_is_made_anew_has_route_and_settings_again() -> Result<()> {
+    let lab = office()?;
+    let gateway = lab.start(POLICY)?;
+    lab.gw.ip("link del wan1")?;
+    lab.add_uplink(Isp::B)?;
+    set_mtu(&lab, Isp::B, NARROW)?;
+    eventually("its settings", || {
+        let marked = lab.gw.read_sysctl("net/ipv4/conf/wan1/src_valid_mark")?;
+        ensure!(marked == "1", "src_valid_mark is {marked}");
+        Ok(())
+    })?;
+    is_taken_again(&lab)?;
+    everything(&lab, &gateway)
+}
+
+/// As systemd-networkd does with rules that it does not know, when it starts.
+#[test]
+fn rules_that_somebody_removes_come_back() -> Result<()> {
+    let lab = office()?;
+    let mut gateway = lab.start(POLICY)?;
+    let before = routing(&lab)?;
+    for rule in ["rule del priority 32001 protocol 84", "-6 rule flush", "-6 rule add priority 32766 lookup main"] {
+        lab.gw.ip(rule)?;
+    }
+    eventually("the rules", || {
+        let now = routing(&lab)?;
+        ensure!(now == before, "{now}");
+        Ok(())
+    })?;
+    ensure!(gateway.daemon().log().contains("rules by mark for 2 uplinks"), "it is told");
+    Ok(())
 }

@@ -1,7 +1,6 @@
 //! Hosts by name whose addresses only the clients' DNS replies tell in time: no first packet is refused, and nobody else teaches any.
 
 mod forged;
-mod programs;
 
 use std::{
     collections::BTreeSet,

@@ -97,6 +97,26 @@ fn a_probe_that_nobody_answers_anywhere_moves_nobody() -> Result<()> {
     gateway.expect_refused(&[])
 }
 
+/// With the only default route of the main table goes the kernel's knowledge of what lies beyond an uplink.
+#[test]
+fn the_uplink_that_has_the_only_default_route_goes() -> Result<()> {
+    let (lab, _server) = lab()?;
+    lab.gw.ip(&format!("route delete default dev {}", Isp::B.interface()))?;
+    let policy =
+        POLICY_TWO_UPLINKS.replace("interface: wan1", &format!("interface: wan1, next_hop: {}", Isp::B.next_hop()));
+    let mut gateway = lab.start(&policy)?;
+    let phone = Phone::new(&lab, 10)?;
+    phone.wait_by(Isp::A, Duration::from_secs(5))?;
+    lab.gw.ip(&format!("link set {} down", Isp::A.interface()))?;
+    phone.wait_by(Isp::B, Duration::from_secs(5))?;
+    let rules = lab.gw.output("ip", "rule")?;
+    ensure!(rules.contains("32800:\tfrom all iif lan0 lookup 7401"), "{rules}");
+    gateway.down()?;
+    let rules = lab.gw.output("ip", "rule")?;
+    ensure!(!rules.contains("7401"), "{rules}");
+    Ok(())
+}
+
 #[test]
 fn a_silent_uplink_is_found_with_a_strict_reverse_path_filter() -> Result<()> {
     let (lab, _server) = lab()?;

@@ -125,7 +125,8 @@ impl Start<'_> {
         let states = former.iter().map(|(name, uplink)| (name.clone(), UplinkState::from_number(uplink.state)));
         let mut watch = Watch::new(policy, &slots, &states.collect(), ground, Moment::now());
         let events = watch.settle(Moment::now());
-        let routing = Routing::new(Marks::of(policy.datapath.mark, policy.uplinks.len()));
+        let routing =
+            Routing::new(Marks::of(policy.datapath.mark, policy.uplinks.len()), policy.lan.interfaces.clone());
         let uplinks = Uplinks { watch, routing };
         let publish = |tables: &mut Tables| -> anyhow::Result<()> {
             tables.publish_interfaces(&ground.interfaces, &ground.slots_of_interfaces(&slots))?;

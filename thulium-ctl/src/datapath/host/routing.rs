@@ -8,10 +8,12 @@
 //! ip rule   priority 32000 + 2 × slot + 1:  fwmark MARK/MASK lookup 7400 + slot
 //! ip route  table 7400 + slot:              default via NEXT_HOP dev INTERFACE onlink
 //!                                           unreachable default metric 4278198272
+//! ip rule   priority 32800:                 iif LAN lookup TABLE of the first uplink that has a way out
 //! ```
 //!
 //! so that routes to the LAN, a VPN, or anything that is better than a default route come first, and a packet whose uplink is gone goes
-//! nowhere else. They stand beside what the admin has: all of it carries our [`PROTOCOL`], and is known by that together with
+//! nowhere else. The last rule counts where nobody else knows a way, as when the uplink with the only default route of the main table is
+//! gone: the datapath asks the kernel whether a destination is beyond an uplink. They stand beside what the admin has: all of it carries our [`PROTOCOL`], and is known by that together with
 //! the priority or table. A rule of the admin's at one of these priorities is left alone; a table with routes of others is refused.
 
 mod netlink;
@@ -30,6 +32,7 @@ use thulium_ebpf::abi::UPLINK_SLOTS;
 
 use self::{
     netlink::Netlink,
+    rule::LastResort,
     table::{Route, Table},
 };
 use crate::{
@@ -61,18 +64,19 @@ pub struct Way {
 }
 
 /// The rules and tables of a datapath.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Routing {
     marks: Marks,
+    lan: Vec<String>,
 }
 
 impl Routing {
-    /// Of a datapath with these marks. With one uplink there are no rules and tables.
-    pub const fn new(marks: Marks) -> Self {
-        Self { marks }
+    /// Of a datapath with these marks and LAN interfaces. With one uplink there are no rules and tables.
+    pub const fn new(marks: Marks, lan: Vec<String>) -> Self {
+        Self { marks, lan }
     }
 
-    /// Sets rules and tables for all uplinks of the policy, and removes those of others. To be called at the start and whenever a link or a
+    /// Sets rules and tables for all uplinks of the policy, in order of preference, and removes those of others. To be called at the start and whenever a link or a
     /// route has changed: the kernel drops the routes of an interface that goes down. What is right already is left alone. Returns what
     /// was changed, a sentence each. Blocks no longer than the kernel takes.
     ///
@@ -110,7 +114,8 @@ impl Routing {
     /// # Errors
     /// If the kernel refuses.
     pub fn remove() -> anyhow::Result<bool> {
-        let removed = Self::new(Marks::of(0, 0)).set(&[]).context("cannot remove the rules and routes of uplinks")?;
+        let removed =
+            Self::new(Marks::of(0, 0), Vec::new()).set(&[]).context("cannot remove the rules and routes of uplinks")?;
         Ok(!removed.is_empty())
     }
 
@@ -123,14 +128,16 @@ impl Routing {
         ways: &[Way],
     ) -> io::Result<Vec<String>> {
         let mut done = Vec::new();
+        let mut last_resort = LastResort { lan: &self.lan, slot: None };
         for way in ways {
             let out = way.out(kernel, family)?;
+            last_resort.slot = last_resort.slot.or(out.map(|_| way.slot));
             if tables[way.slot as usize % UPLINK_SLOTS].set(kernel, out)? {
                 done.push(way.describe(family, out));
             }
         }
         let slots: Vec<u32> = ways.iter().map(|way| way.slot).collect();
-        if rule::set(kernel, family, &self.marks, &slots)? {
+        if rule::set(kernel, family, &self.marks, &slots, last_resort)? {
             done.push(format!("rules by mark for {} uplinks ({})", slots.len(), name(family)));
         }
         for (slot, table) in (0..).zip(tables).filter(|(slot, _)| !slots.contains(slot)) {

@@ -57,6 +57,22 @@ fn a_session_that_is_ended_gives_back_all_that_it_held() {
     gateway.refuses(Hook::Lan, &web_out(ACK), Refused::of_flow(Reason::TcpNotSyn, WEB));
 }
 
+/// Who is released in the middle of a connection need not wait for a timeout to learn of it.
+#[test]
+fn a_connection_of_a_client_that_was_released_is_reset() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &web_out(SYN));
+    gateway.order("unpin", &Unpin { client: KEY, even_in_use: 1 });
+    for session in sessions(&mut gateway) {
+        gateway.order("end_session", &session);
+    }
+    let segment = web_out(ACK);
+    let ran = gateway.send(Hook::Lan, &segment);
+    assert!(ran.is_answer_to(&segment) && ran.packet[33] & RST == RST, "{ran:?}");
+    let refused = Refused::of_flow(Reason::UplinkLost, WEB);
+    assert_eq!(gateway.take_refused(), [refused.counted(Hook::Lan, &segment)]);
+}
+
 #[test]
 fn only_a_client_that_nothing_has_happened_to_is_forgotten() {
     let mut gateway = Gateway::new();

@@ -1,9 +1,9 @@
 //! The daemon: what `run` starts and keeps going. Enforcement does not depend on it; names, a changed uplink address and the
 //! sweeping of stale sessions do.
 //!
-//! * [`start`]: policy → datapath in force, in an order that leaves nothing half-attached.
-//! * [`serve`]: what happens until it is told to end: [`follow`] what changes at the interfaces, and at the [`uplinks`];
-//!   [`probes`] through them; the pins of [`clients`]; [`facts`] for the commands.
+//! * `start`: policy → datapath in force, in an order that leaves nothing half-attached.
+//! * `serve`: what happens until it is told to end: `follow` what changes at the interfaces, and at the `uplinks`;
+//!   `probes` through them; the pins of `clients`; `facts` for the commands.
 
 mod clients;
 mod facts;

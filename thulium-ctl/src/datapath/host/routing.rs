@@ -13,7 +13,9 @@
 //!
 //! so that routes to the LAN, a VPN, or anything that is better than a default route come first, and a packet whose uplink is gone goes
 //! nowhere else. The last rule counts where nobody else knows a way, as when the uplink with the only default route of the main table is
-//! gone: the datapath asks the kernel whether a destination is beyond an uplink. They stand beside what the admin has: all of it carries our [`PROTOCOL`], and is known by that together with
+//! gone: the datapath asks the kernel whether a destination is beyond an uplink.
+//!
+//! They stand beside what the admin has: all of it carries our `PROTOCOL`, and is known by that together with
 //! the priority or table. A rule of the admin's at one of these priorities is left alone; a table with routes of others is refused.
 
 mod netlink;

@@ -4,7 +4,7 @@
 //! * [`Ground`]: what a policy depends on, made of these lists and the addresses of the interfaces.
 //! * [`health`]: whether an uplink carries anything, and what becomes of its clients if not.
 //! * [`Watch`]: all of them over time, and what the log and `uplinks` say of them.
-//! * [`choices`], and the prefixes in [`Ground::homes`]: which uplink a client takes.
+//! * [`choices()`], and the prefixes in [`Ground::homes`]: which uplink a client takes.
 
 pub mod health;
 

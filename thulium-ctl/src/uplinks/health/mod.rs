@@ -1,7 +1,7 @@
 //! Whether an uplink carries anything.
 //!
 //! * [`Health`]: of one uplink by itself, from what is seen of it. Pure: time is passed in.
-//! * [`judge`]: what becomes of the clients of each uplink, from the health of all of them. Pure.
+//! * [`judge()`]: what becomes of the clients of each uplink, from the health of all of them. Pure.
 //! * [`Probe`]: a TCP connection through an uplink.
 
 mod judge;
@@ -285,7 +285,7 @@ impl Health {
         self.seen().map(|(fault, _)| fault).or(probed).or(self.down)
     }
 
-    /// What [`judge`] goes by.
+    /// What [`judge()`] goes by.
     pub fn assessment(&self) -> Assessment {
         Assessment {
             condition: self.condition,

@@ -1,9 +1,12 @@
 //! `hosts`: the policy's hosts with their names and addresses.
 
-use std::{collections::HashMap, net::IpAddr, process::ExitCode};
+mod unserved;
+
+use std::{collections::HashMap, net::IpAddr, process::ExitCode, time::SystemTime};
 
 use thulium_ebpf::session::lifetime;
 
+use self::unserved::Now;
 use super::{
     Options,
     daemon::{PATIENCE, now, unexpected},
@@ -12,24 +15,34 @@ use super::{
 };
 use crate::{
     control::{AskError, Reply, Request, ask, socket_path},
+    daemon::state_directory,
     datapath::tables::monotonic,
     exit::{Exit, Failure},
+    names::{NAMES_FILE, SavedNames},
     observe::{Source, flows::by_remote, hosts::report, remedy},
 };
 
-/// Asks the daemon for the hosts, counts the sessions to their addresses, and prints them.
+/// Asks the daemon for the hosts, counts the sessions to their addresses, and prints them. Where no daemon answers, it prints what
+/// is known without one.
 ///
 /// # Errors
 /// If no daemon answers, or the maps cannot be read.
 pub(super) fn run(options: &Options, source: Option<&impl Source>) -> anyhow::Result<ExitCode> {
-    let reply = ask(&socket_path(&options.instance), Request::Hosts, PATIENCE);
-    let hosts = match reply.map_err(|error| no_answer(&options.instance, &error))? {
-        Reply::Hosts(hosts) => hosts,
-        _ => return Err(no_answer(&options.instance, &unexpected()).into()),
-    };
     let sessions = source.map(sessions).transpose()?;
-    print(&report(hosts, sessions.as_ref(), now()), options.json)?;
-    Ok(ExitCode::SUCCESS)
+    let print = |hosts| print(&report(hosts, sessions.as_ref(), now()), options.json);
+    let error = match ask(&socket_path(&options.instance), Request::Hosts, PATIENCE) {
+        Ok(Reply::Hosts(hosts)) => return print(hosts).map(|()| ExitCode::SUCCESS),
+        Ok(_) => unexpected(),
+        Err(error) => error,
+    };
+    if let Some(source) = source {
+        let file = state_directory(&options.instance).join(NAMES_FILE);
+        // A file that cannot be read tells nothing.
+        let saved = SavedNames::load(&file).unwrap_or_default();
+        let now = Now { wall: SystemTime::now(), monotonic: monotonic() };
+        print(unserved::hosts(source, &saved, now)?)?;
+    }
+    Err(no_answer(&options.instance, &error).into())
 }
 
 /// Live sessions by remote address.

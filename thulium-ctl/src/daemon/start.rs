@@ -25,7 +25,7 @@ use crate::{
         tables::Tables,
     },
     exit::{Exit, Failure},
-    names::{FIRST_ROUND, Lookup, Pace, Resolver, Servers, Snapshot, trusted},
+    names::{FIRST_ROUND, Lookup, NAMES_FILE, Pace, Resolver, Servers, Snapshot, trusted},
     observe::status::Warning,
     policy::Policy,
     uplinks::{Ground, Kernel, Moment, Present, Watch},
@@ -55,8 +55,7 @@ impl Daemon {
 
         // Names come before enforcement, so that the first packet of a client finds their addresses.
         let lookup = Lookup::new(Servers::of_policy(&policy.resolvers));
-        let (mut resolver, names) =
-            Resolver::new(&policy.hosts, lookup, Pace::default(), Some(state.join("names.json")));
+        let (mut resolver, names) = Resolver::new(&policy.hosts, lookup, Pace::default(), Some(state.join(NAMES_FILE)));
         resolver.first_round(FIRST_ROUND).await;
 
         let endpoint = claim.listen()?;

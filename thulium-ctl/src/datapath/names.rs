@@ -5,6 +5,7 @@ use std::{
     hash::Hash,
     io::ErrorKind,
     net::IpAddr,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -15,7 +16,10 @@ use aya::{
 use thulium_ebpf::abi::{Address4, Address6, NAME_BYTES, Name, NameEntry};
 
 use super::tables::Tables;
-use crate::policy::{Host, image::Slots};
+use crate::{
+    observe::Slots as Names,
+    policy::{Host, image::Slots},
+};
 
 /// What a map of the kernel should hold.
 type Wanted<K, V> = std::collections::HashMap<K, V>;
@@ -43,6 +47,13 @@ impl Tables {
         }
         replace(&mut self.resolvers4, &ipv4).context("the gateway's addresses and resolvers")?;
         replace(&mut self.resolvers6, &ipv6).context("the gateway's addresses and resolvers")
+    }
+
+    /// The hosts of the policy by their slots, as far as the programs know them: without fixed addresses, and with the longest
+    /// `keep_old` of all that share a name.
+    pub(super) fn known_hosts(&self, names: &Names) -> anyhow::Result<Vec<(u8, Host)>> {
+        let entries: Vec<(Name, NameEntry)> = self.names.iter().collect::<Result<_, _>>()?;
+        Ok(names.iter().map(|(slot, name)| (*slot, known_host(*slot, name, &entries))).collect())
     }
 
     /// Forgets what replies taught of these addresses. What still holds of it has been published: an entry here has one time for
@@ -101,6 +112,34 @@ fn entries(hosts: &[Host], slots: &Slots) -> Wanted<Name, NameEntry> {
     by_name.into_iter().filter_map(|(name, entry)| Some((wire(name)?, entry))).collect()
 }
 
+/// A host as the entries of its names describe it.
+fn known_host(slot: u8, name: &str, entries: &[(Name, NameEntry)]) -> Host {
+    let own = || entries.iter().filter(|(_, entry)| entry.hosts >> slot & 1 == 1);
+    let mut names: Vec<String> = own().map(|(name, _)| text(name)).collect();
+    names.sort();
+    Host {
+        name: name.to_owned(),
+        names,
+        addresses: Vec::new(),
+        keep_old: Duration::from_nanos(own().map(|(_, entry)| entry.keep).max().unwrap_or_default()),
+        private_answers: own().any(|(_, entry)| entry.private >> slot & 1 == 1),
+    }
+}
+
+/// A name of [`wire`] as policies write it.
+fn text(name: &Name) -> String {
+    let mut labels = Vec::new();
+    let mut rest = &name.bytes[..];
+    while let Some((length, behind)) = rest.split_first()
+        && let Some((label, next)) = behind.split_at_checked(usize::from(*length))
+        && *length > 0
+    {
+        labels.push(String::from_utf8_lossy(label).into_owned());
+        rest = next;
+    }
+    labels.join(".")
+}
+
 /// A name of a policy as it stands in a message; `None` if it does not fit, which no name of a policy does not.
 fn wire(name: &str) -> Option<Name> {
     let labels = name.split('.').map(|label| [&[u8::try_from(label.len()).unwrap_or(0)], label.as_bytes()].concat());
@@ -113,8 +152,6 @@ fn wire(name: &str) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::policy::parse;
 
@@ -125,6 +162,7 @@ mod tests {
         assert!(name.bytes[14..].iter().all(|byte| *byte == 0));
         assert!(wire(&[&"a".repeat(62)[..]; 4].join(".")).is_some());
         assert_eq!(wire(&[&"a".repeat(63)[..]; 4].join(".")), None);
+        assert_eq!(text(&name), "*.acme.test");
     }
 
     #[test]

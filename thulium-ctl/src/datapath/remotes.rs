@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
@@ -34,6 +35,36 @@ impl Tables {
         replace(&mut self.remotes4, &remotes)?;
         replace(&mut self.remotes6, &remotes)
     }
+}
+
+impl Tables {
+    /// The remote addresses of both families and those that replies have just taught, in any order.
+    pub(super) fn known_remotes(&self) -> anyhow::Result<Vec<(IpNet, RemoteAddress)>> {
+        let mut known = Vec::new();
+        for entry in self.remotes4.iter() {
+            let (key, remote) = entry?;
+            known.push((prefix(Ipv4Addr::from(key.data().address).into(), key.prefix_len())?, remote));
+        }
+        for entry in self.remotes6.iter() {
+            let (key, remote) = entry?;
+            known.push((prefix(Ipv6Addr::from(key.data().address).into(), key.prefix_len())?, remote));
+        }
+        for entry in self.learned4.iter() {
+            let (address, remote) = entry?;
+            known.push((IpAddr::V4(address.into()).into(), remote));
+        }
+        for entry in self.learned6.iter() {
+            let (address, remote) = entry?;
+            known.push((IpAddr::V6(address.into()).into(), remote));
+        }
+        Ok(known)
+    }
+}
+
+/// The prefix of a key, whose length has the bits in front of the address in it.
+fn prefix(address: IpAddr, length: u32) -> anyhow::Result<IpNet> {
+    let length = u8::try_from(length.saturating_sub(u32::BITS))?;
+    Ok(IpNet::new(address, length)?)
 }
 
 /// Makes a family's remote addresses those of `remotes`; those that are right already are not touched.

@@ -6,17 +6,21 @@ use std::{
 };
 
 use aya::maps::MapError;
+use ipnet::IpNet;
 use thulium_ebpf::abi::{
-    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, Settings, SlotName, UPLINK_SLOTS, Uplink,
-    UplinkTraffic,
+    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, RemoteAddress, Settings, SlotName,
+    UPLINK_SLOTS, Uplink, UplinkTraffic,
 };
 
 use super::{attach, tables::Tables};
-use crate::observe::{
-    ByFamily, Slots, Source,
-    flows::Halves,
-    slot_names,
-    status::{Attachment, Mode},
+use crate::{
+    observe::{
+        ByFamily, Slots, Source,
+        flows::Halves,
+        slot_names,
+        status::{Attachment, Mode},
+    },
+    policy::Host,
 };
 
 impl Tables {
@@ -98,6 +102,14 @@ impl Source for Tables {
 
     fn host_names(&self) -> anyhow::Result<Slots> {
         Ok(slot_names(&self.names()?[1]))
+    }
+
+    fn hosts(&self) -> anyhow::Result<Vec<(u8, Host)>> {
+        self.known_hosts(&self.host_names()?)
+    }
+
+    fn remotes(&self) -> anyhow::Result<Vec<(IpNet, RemoteAddress)>> {
+        self.known_remotes()
     }
 
     fn uplink_names(&self) -> anyhow::Result<Slots> {

@@ -35,5 +35,5 @@ pub use reply::Lesson;
 pub use report::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
 pub use resolver::{FIRST_ROUND, Resolver, Snapshot};
 pub use schedule::Pace;
-pub use state::{SavedAddress, SavedNames};
+pub use state::{NAMES_FILE, SavedAddress, SavedNames};
 pub use trusted::trusted;

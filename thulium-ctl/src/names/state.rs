@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 
+/// The file's name in the folder of what an instance keeps on disk.
+pub const NAMES_FILE: &str = "names.json";
+
 /// The addresses of every name, as they are kept on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedNames {

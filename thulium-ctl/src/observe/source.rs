@@ -5,13 +5,17 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
 use serde::Serialize;
-use thulium_ebpf::abi::{Client, Counter, DropKey, Interface, Settings, SlotName, Uplink, UplinkTraffic};
+use thulium_ebpf::abi::{
+    Client, Counter, DropKey, Interface, RemoteAddress, Settings, SlotName, Uplink, UplinkTraffic,
+};
 
 use super::{
     flows::Halves,
     status::{Attachment, Mode},
 };
+use crate::policy::Host;
 
 /// Names by slot.
 pub type Slots = BTreeMap<u8, String>;
@@ -51,6 +55,11 @@ pub trait Source {
     fn flow_names(&self) -> anyhow::Result<Slots>;
     /// Names of hosts by slot.
     fn host_names(&self) -> anyhow::Result<Slots>;
+    /// The hosts by slot, as far as they are known without the policy: their names, no fixed addresses, and the longest `keep_old`
+    /// of all that share a name. Those of earlier policies have no names.
+    fn hosts(&self) -> anyhow::Result<Vec<(u8, Host)>>;
+    /// What is known of remote addresses and prefixes, in any order; an address can come twice.
+    fn remotes(&self) -> anyhow::Result<Vec<(IpNet, RemoteAddress)>>;
     /// Names of uplinks by slot.
     fn uplink_names(&self) -> anyhow::Result<Slots>;
     /// Settings of the generation in force.

@@ -46,7 +46,25 @@ fn a_reply_to_a_client_admits_its_first_packet_by_a_wildcard_and_over_a_restart(
     // Other ports of the address, and other names, are nobody's.
     client.send_to(b"another host's port", (THULIUM, 443))?;
     gateway.expect_refused(&["no-flow out wan0: 1"])?;
+    // While there is no daemon, the datapath learns on, and `hosts` says what is known without one.
     gateway.terminate()?;
+    const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 12);
+    dns.set("other.thulium.com", &[OTHER]);
+    ensure!(resolve(&lab.lan, NEXT_HOP, "other.thulium.com")? == [OTHER]);
+    let hosts = gateway.ctl("hosts --json")?;
+    ensure!(hosts.code == 3 && hosts.err.contains("no daemon runs"), "{hosts:?}");
+    let thulium = hosts.json()?["hosts"][0].take();
+    ensure!(thulium["name"] == "thulium" && thulium["names"][0]["name"] == "*.thulium.com", "{thulium}");
+    let known = |address: Ipv4Addr| {
+        let rows = thulium["addresses"].as_array().into_iter().flatten();
+        rows.filter(|row| row["address"] == address.to_string())
+            .map(|row| (row["source"].clone(), row["sessions"].clone()))
+            .collect::<Vec<_>>()
+    };
+    ensure!(
+        known(THULIUM) == [("learned".into(), 1.into())] && known(OTHER) == [("learned".into(), 0.into())],
+        "{thulium}"
+    );
     drop(dns);
     gateway.restart(None)?;
     expect_state(&gateway, THULIUM, "live")?;

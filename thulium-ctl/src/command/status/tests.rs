@@ -1,15 +1,19 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
+use ipnet::IpNet;
 use thulium_ebpf::abi::{
-    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, Role, Settings, UplinkState,
-    UplinkTraffic, Verdict,
+    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, RemoteAddress, Role, Settings,
+    UplinkState, UplinkTraffic, Verdict,
 };
 
 use super::*;
-use crate::observe::{
-    Slots,
-    flows::Halves,
-    status::{self, Attachment, Hook, Link, Mode, UplinkNow},
+use crate::{
+    observe::{
+        Slots,
+        flows::Halves,
+        status::{self, Attachment, Hook, Link, Mode, UplinkNow},
+    },
+    policy::Host,
 };
 
 /// A gateway with one LAN interface and one uplink.
@@ -58,6 +62,12 @@ impl Source for Gateway {
     }
     fn host_names(&self) -> anyhow::Result<Slots> {
         Ok(BTreeMap::new())
+    }
+    fn hosts(&self) -> anyhow::Result<Vec<(u8, Host)>> {
+        Ok(Vec::new())
+    }
+    fn remotes(&self) -> anyhow::Result<Vec<(IpNet, RemoteAddress)>> {
+        Ok(Vec::new())
     }
     fn uplink_names(&self) -> anyhow::Result<Slots> {
         Ok(BTreeMap::new())

@@ -35,9 +35,10 @@ const MOMENT: Duration = Duration::from_secs(40);
 /// The row of an address of the first host in `hosts`.
 fn row(gateway: &Gateway<'_>, address: Ipv4Addr) -> Result<Value> {
     let hosts = gateway.json("hosts")?;
-    let rows = hosts["hosts"][0]["addresses"].as_array().context("no addresses")?.iter();
-    let row = rows.filter(|row| row["address"] == address.to_string()).next_back();
-    row.cloned().with_context(|| format!("{address} is missing in {hosts}"))
+    let mut rows = hosts["hosts"][0]["addresses"].as_array().context("no addresses")?.iter();
+    rows.find(|row| row["address"] == address.to_string())
+        .cloned()
+        .with_context(|| format!("{address} is missing in {hosts}"))
 }
 
 /// Waits until the first host has this address in this state.

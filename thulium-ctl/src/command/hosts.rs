@@ -40,7 +40,7 @@ pub(super) fn run(options: &Options, source: Option<&impl Source>) -> anyhow::Re
         // A file that cannot be read tells nothing.
         let saved = SavedNames::load(&file).unwrap_or_default();
         let now = Now { wall: SystemTime::now(), monotonic: monotonic() };
-        print(unserved::hosts(source, &saved, now)?)?;
+        print(unserved::hosts(source.hosts()?, &source.remotes()?, &saved, now))?;
     }
     Err(no_answer(&options.instance, &error).into())
 }

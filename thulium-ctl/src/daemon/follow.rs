@@ -1,7 +1,5 @@
 //! What changes at the interfaces, and what becomes of the uplinks: taken up in the kernel, told to the log and to the commands.
 
-use anyhow::Context;
-
 use super::{
     InForce, Setup,
     facts::{SharedFacts, report},
@@ -14,8 +12,11 @@ use crate::{
     names::Snapshot,
     observe::status::Warning,
     policy::Policy,
-    uplinks::{Event, Ground, Kernel, Moment, Present, Probed, What, changes_of},
+    uplinks::{DefaultRoute, Event, Ground, Kernel, Lists, Moment, Present, Probed, What, changes_of},
 };
+
+/// Looks until routes are asked for again of which the kernel tells nothing.
+const ROUTES_LAST: u32 = 10;
 
 /// What is in force, and what it was made of.
 pub(super) struct Follower {
@@ -30,15 +31,19 @@ pub(super) struct Follower {
     pub(super) present: Present,
     /// What the datapath was last told of names.
     pub(super) told: Told,
+    /// What the kernel's default routes were when it last told of a change, and for how many looks they have been taken to be so.
+    pub(super) routes: (Vec<DefaultRoute>, u32),
+    /// True if the kernel has told of a change since the routes for marked packets were last set: some may have gone with a link that is
+    /// back already.
+    pub(super) is_told: bool,
     pub(super) facts: SharedFacts,
     /// Sessions of each family that there can be.
     pub(super) capacity: u32,
 }
 
 impl Follower {
-    /// Looks at the interfaces, and takes up what changed. What cannot be taken up is tried again at the next look. `is_told`: the kernel
-    /// says that something changed, so that routes may have gone with a link that is back already.
-    pub(super) async fn look(&mut self, is_told: bool) {
+    /// Looks at the interfaces, and takes up what changed. What cannot be taken up is tried again at the next look.
+    pub(super) async fn look(&mut self) {
         let done = self.told.resolvers(&self.policy.resolvers, &mut self.in_force.tables);
         report(&self.facts, "whose DNS replies teach", done).await;
         let read = self.read().await;
@@ -66,11 +71,21 @@ impl Follower {
             }
         }
         self.judge().await;
-        if is_told && !self.in_force.uplinks.watch.is_alone() {
-            let done = self.in_force.uplinks.route(&self.in_force.slots, &self.seen);
-            for line in self.taken("the routes for marked packets", done).await.unwrap_or_default() {
-                say(&line);
-            }
+        if self.is_told {
+            self.route().await;
+        }
+    }
+
+    /// Sets the routes for marked packets; with one uplink there are none.
+    async fn route(&mut self) {
+        if self.in_force.uplinks.watch.is_alone() {
+            self.is_told = false;
+            return;
+        }
+        let done = self.in_force.uplinks.route(&self.in_force.slots, &self.seen);
+        if let Some(lines) = self.taken("the routes for marked packets", done).await {
+            self.is_told = false;
+            lines.iter().for_each(|line| say(line));
         }
     }
 
@@ -158,9 +173,14 @@ impl Follower {
         self.in_force.uplinks.watch.wakes(Moment::now().instant)
     }
 
-    async fn read(&self) -> anyhow::Result<Ground> {
-        let lists = self.kernel.lists().await.context("routes and neighbours")?;
-        Ground::read(&self.policy, &self.present, lists)
+    /// Routes can be many, and the kernel tells when a default route changes: they are asked for only then, and from time to time.
+    async fn read(&mut self) -> anyhow::Result<Ground> {
+        self.routes.1 += 1;
+        if self.is_told || self.routes.1 >= ROUTES_LAST {
+            self.routes = (self.kernel.routes().await?, 0);
+        }
+        let neighbours = self.kernel.neighbours().await?;
+        Ground::read(&self.policy, &self.present, Lists { routes: self.routes.0.clone(), neighbours })
     }
 
     /// What came of it; `None` if it failed, which is told.

@@ -45,10 +45,20 @@ impl Daemon {
         let capacity = u32::try_from(in_force.tables.capacity()?).unwrap_or(u32::MAX);
         let mut probes = Probes::new(&policy);
         let mut changes = uplinks::changes()?;
-        let shared = Arc::clone(&facts);
-        let (seen, told) = (ground.clone(), Told::default());
-        let mut follower =
-            Follower { setup, policy, in_force, kernel, ground, seen, present, told, facts: shared, capacity };
+        let mut follower = Follower {
+            setup,
+            policy,
+            in_force,
+            kernel,
+            seen: ground.clone(),
+            ground,
+            present,
+            told: Told::default(),
+            routes: (Vec::new(), 0),
+            is_told: true,
+            facts: Arc::clone(&facts),
+            capacity,
+        };
         let served = endpoint.serve(move |request| answer(Arc::clone(&facts), request));
         tokio::pin!(served);
         let mut troubled = TroubledNames::default();
@@ -57,7 +67,6 @@ impl Daemon {
         let mut sweeping = interval(sweep::INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         sweeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_told = true;
 
         say(&format!("ready: instance `{instance}`, policy {}", file.display()));
         // Outside systemd there is nobody to notify.
@@ -74,13 +83,10 @@ impl Daemon {
                     follower.follow_names(&snapshot).await;
                 }
                 Some(()) = changes.next() => {
-                    is_told = true;
+                    follower.is_told = true;
                     look.reset_immediately();
                 }
-                _ = look.tick() => {
-                    follower.look(is_told).await;
-                    is_told = false;
-                }
+                _ = look.tick() => follower.look().await,
                 () = sleep_until(wake) => follower.judge().await,
                 next = probes.next() => {
                     match next {

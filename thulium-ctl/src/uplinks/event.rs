@@ -83,6 +83,7 @@ pub fn changes_of(in_force: Option<Ipv4Addr>, was: &UplinkGround, is: &UplinkGro
     let mut lines = Vec::new();
     if let (Some(old), Some(new)) = (in_force, is.address())
         && old != new
+        && was.address() != is.address()
     {
         lines.push(format!("uplink {name} has another address: {new}, no more {old}; what was opened by that ends"));
     }

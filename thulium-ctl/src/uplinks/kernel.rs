@@ -1,6 +1,6 @@
 //! What the kernel's routes and neighbours are, by netlink. Here is no decision: see [`super::way`].
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Context;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
@@ -89,25 +89,41 @@ impl Kernel {
         Ok(Self(handle))
     }
 
-    /// Asks for the lists.
+    /// Asks for both lists.
     ///
     /// # Errors
     /// If the kernel does not answer.
     pub async fn lists(&self) -> anyhow::Result<Lists> {
-        let routes =
-            [RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
-        let mut lists = Lists::default();
-        for family in routes {
+        Ok(Lists { routes: self.routes().await?, neighbours: self.neighbours().await? })
+    }
+
+    /// Asks for the default routes.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub async fn routes(&self) -> anyhow::Result<Vec<DefaultRoute>> {
+        let families = [RouteMessageBuilder::<Ipv4Addr>::new().build(), RouteMessageBuilder::<Ipv6Addr>::new().build()];
+        let mut routes = Vec::new();
+        for family in families {
             let mut messages = self.0.route().get(family).execute();
             while let Some(message) = messages.try_next().await.context("the kernel does not list its routes")? {
-                lists.routes.extend(default_routes(&message));
+                routes.extend(default_routes(&message));
             }
         }
+        Ok(routes)
+    }
+
+    /// Asks for the neighbours.
+    ///
+    /// # Errors
+    /// If the kernel does not answer.
+    pub async fn neighbours(&self) -> anyhow::Result<Vec<Neighbour>> {
+        let mut neighbours = Vec::new();
         let mut messages = self.0.neighbours().get().execute();
         while let Some(message) = messages.try_next().await.context("the kernel does not list its neighbours")? {
-            lists.neighbours.extend(neighbour(&message));
+            neighbours.extend(neighbour(&message));
         }
-        Ok(lists)
+        Ok(neighbours)
     }
 
     /// Has the kernel find out whether a neighbour is there, as a packet to it would.
@@ -121,8 +137,8 @@ impl Kernel {
     /// leave after what their clients have sent by another uplink, and bring the old address back to a SIP registrar.
     pub async fn drop_waiting(&self, interface: u32, address: IpAddr) {
         let of_next_hop = |one: &Neighbour| one.interface == interface && one.address == address;
-        let Ok(lists) = self.lists().await else { return };
-        if lists.neighbours.iter().any(|one| of_next_hop(one) && one.presence == Presence::Known) {
+        let Ok(neighbours) = self.neighbours().await else { return };
+        if neighbours.iter().any(|one| of_next_hop(one) && one.presence == Presence::Known) {
             return;
         }
         let mut message = NeighbourMessage::default();

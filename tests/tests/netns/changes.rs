@@ -105,7 +105,7 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
     })?;
     let left = std::fs::read_dir(lab.bpffs().join("thulium").join(lab.id()))?.flatten().map(|layout| layout.path());
     let links = left.flat_map(|layout| std::fs::read_dir(layout.join("links"))).flatten().count();
-    assert_eq!(links, 3, "the pin of the interface that is gone went with it");
+    assert_eq!(links, 5, "two at the uplink, three at the LAN: the pins of the interface that is gone went with it");
     ask(&lab.lan.udp((CLIENT, 0))?, MEDIA, b"admitted again")?;
     lab.lan.udp((CLIENT, 0))?.send_to(b"refused again", (UNRELATED, 53))?;
     gateway.expect_refused(&["no-flow out wan0: 1"])

@@ -27,15 +27,15 @@ pub fn admit<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Result<Admission
     let flows = client_flows(moment, &packet.source);
     match choose(moment, flows, hosts, packet.protocol, packet.destination_port) {
         Some(flow) => Ok(Admission { hosts, flow }),
-        None => Err(unmatched(moment, packet)),
+        None => Err(unmatched(moment, packet, flows)),
     }
 }
 
-/// Why no flow names a packet: an admin tells trouble with names by it. Address and port can be those of two different flows; then it
-/// is nobody's.
+/// Why no flow of `client`, a vector, names a packet: an admin tells trouble with names by it. Address and port can be those of two
+/// different flows; then it is nobody's.
 #[inline(never)]
-fn unmatched<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Refusal {
-    let flows = client_flows(moment, &packet.source) & port_flows(moment, packet.protocol, packet.destination_port);
+fn unmatched<A: Tables>(moment: &Moment, packet: &Packet<A>, client: u64) -> Refusal {
+    let flows = client & port_flows(moment, packet.protocol, packet.destination_port);
     if flows == 0 || hosts_of(moment, &packet.destination) != 0 {
         return Reason::NoFlow.into();
     }
@@ -46,8 +46,12 @@ fn unmatched<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Refusal {
 
 /// The flow that a packet would belong to if a client had sent it: for packets whose source says no more who sent them.
 #[inline(never)]
-pub fn admit_any_client<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Option<u8> {
-    choose(moment, u64::MAX, hosts_of(moment, &packet.destination), packet.protocol, packet.destination_port)
+pub fn admit_any_client<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Result<u8, Refusal> {
+    let hosts = hosts_of(moment, &packet.destination);
+    match choose(moment, u64::MAX, hosts, packet.protocol, packet.destination_port) {
+        Some(flow) => Ok(flow),
+        None => Err(unmatched(moment, packet, u64::MAX)),
+    }
 }
 
 /// The flow by which the present generation admits a session that was opened for `hosts`. The remote's address is not

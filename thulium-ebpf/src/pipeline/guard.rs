@@ -187,7 +187,7 @@ fn translated_by_others<A: Network>(packet: &Packet<A>, moment: &Moment) -> Refu
         return reason.into();
     }
     match judge::admit_any_client(moment, packet) {
-        Some(flow) => Refusal::of_flow(Reason::ForeignNat, flow),
-        None => Reason::NoFlow.into(),
+        Ok(flow) => Refusal::of_flow(Reason::ForeignNat, flow),
+        Err(refusal) => refusal,
     }
 }

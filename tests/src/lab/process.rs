@@ -36,10 +36,22 @@ impl Process {
     /// # Errors
     /// When the program is not there.
     pub fn spawn_reading(command: &mut Command, log: &Path) -> Result<Self> {
+        Self::start(command, log, log)
+    }
+
+    /// The same, but only its standard output is appended to `log`; its errors have a file of their own.
+    ///
+    /// # Errors
+    /// When the program is not there.
+    pub fn spawn_apart(command: &mut Command, log: &Path) -> Result<Self> {
+        Self::start(command.stdin(Stdio::piped()), log, &log.with_extension("err"))
+    }
+
+    fn start(command: &mut Command, log: &Path, errors: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let file = File::options().create(true).append(true).open(log)?;
-        let child =
-            command.stdout(file.try_clone()?).stderr(file).spawn().with_context(|| format!("starting {name}"))?;
+        let [log_file, error_file] = [log, errors].map(|path| File::options().create(true).append(true).open(path));
+        let child = command.stdout(log_file?).stderr(error_file?).spawn();
+        let child = child.with_context(|| format!("starting {name}"))?;
         Ok(Self { name, child, log: log.to_owned() })
     }
 

@@ -149,7 +149,8 @@ fn serve(lab: &Lab, folder: &PathBuf, port: u16, options: &[&str]) -> Result<Pro
         .args(["s_server", "-accept", &port.to_string(), "-key", "key.pem", "-cert", "cert.pem"])
         .args(options)
         .current_dir(folder);
-    Process::spawn(&mut server, &folder.join("openssl.log"))
+    // It complains of connections without a hello, such as the gateway's probes: that is not what it received.
+    Process::spawn_apart(&mut server, &folder.join("openssl.log"))
 }
 
 /// Makes `folder`, and in it `key.pem` and `cert.pem` for [`NAME`].

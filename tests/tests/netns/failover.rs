@@ -16,6 +16,8 @@ use thulium_tests::{
 const ELSEWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(THULIUM), 17_000);
 /// What a busy machine may take beside what the policy allows: nothing of it is the gateway's.
 const MACHINE: Duration = Duration::from_secs(2);
+/// How long a browser of the office takes to give a connection up, at most, and to connect anew.
+const BROWSER: Duration = Duration::from_secs(3);
 
 /// A lab with two uplinks.
 fn lab() -> Result<Lab> {
@@ -45,7 +47,10 @@ fn fails_over(lose: fn(&Lab, Isp) -> Result<()>, limit: Duration) -> Result<()> 
     office.wait_by(Isp::A.address(), Instant::now(), Duration::from_secs(10))?;
     lose(&lab, Isp::A)?;
     let lost = Instant::now();
-    office.wait_by(Isp::B.address(), lost, limit + MACHINE).with_context(|| uplinks(&gateway))?;
+    let phones = office.wait_for(&[Kind::Sip, Kind::Media], Isp::B.address(), lost, limit + MACHINE);
+    phones.with_context(|| uplinks(&gateway))?;
+    // A browser waits for a while for an answer by its old connection.
+    office.wait_by(Isp::B.address(), lost, BROWSER + MACHINE).with_context(|| uplinks(&gateway))?;
     moved_whole(&office.take_seen(), Isp::A, Isp::B)?;
 
     lab.restore(Isp::A)?;

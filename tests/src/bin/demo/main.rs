@@ -99,7 +99,7 @@ Three network namespaces of this machine: an office, its gateway, the internet.
 
   office                   gateway                                 internet
   {CLIENT}–13 ──── lan0 {LAN_GATEWAY} │ wan0 {UPLINK} ──── {THULIUM}  acme.thulium.com
-                                        │ wan1 {second} ──── {STUN}  stun.l.google.com
+                                          │ wan1 {second} ──── {STUN}  stun.l.google.com
                                                                    {UNRELATED}  an unrelated host
 ",
         second = Isp::B.address()

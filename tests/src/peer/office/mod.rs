@@ -100,9 +100,17 @@ impl Office {
     /// # Errors
     /// When that is not so after `usual`; the error says who was not.
     pub fn wait_by(&self, address: Ipv4Addr, since: Instant, usual: Duration) -> Result<()> {
+        self.wait_for(&Kind::ALL, address, since, usual)
+    }
+
+    /// The same by the sockets of some kinds.
+    ///
+    /// # Errors
+    /// As for [`Office::wait_by`].
+    pub fn wait_for(&self, kinds: &[Kind], address: Ipv4Addr, since: Instant, usual: Duration) -> Result<()> {
         within(usual, &format!("every client to be answered at {address}"), || {
             let answered = locked(&self.ledger.answered);
-            let sockets = self.hosts.iter().flat_map(|host| Kind::ALL.map(|kind| (*host, kind)));
+            let sockets = self.hosts.iter().flat_map(|host| kinds.iter().map(|kind| (*host, *kind)));
             let is_so = |(at, by): &(Instant, Ipv4Addr)| *at > since && *by == address;
             let missing: Vec<_> = sockets.filter(|socket| !answered.get(socket).is_some_and(is_so)).collect();
             ensure!(missing.is_empty(), "{} sockets were not: {missing:?}", missing.len());

@@ -174,8 +174,15 @@ pub(crate) fn invites(lab: &Lab, port: u16) -> Result<()> {
     let ours = |packet: &Parsed| *packet.source.ip() == Isp::B.address();
     let sent = wire.so_far(|packet| Parsed::new(packet).is_some_and(|packet| ours(&packet)))?;
     ensure!(sent.len() > 6, "{} fragments", sent.len());
-    ensure!(sent.iter().all(|packet| packet.len() <= NARROW as usize), "one is larger than the link");
+    ensure_fit(&sent)?;
     ensure_silent(&other)
+}
+
+/// Fragments were made for the client's link, neither for a larger nor for a smaller one.
+fn ensure_fit(fragments: &[Vec<u8>]) -> Result<()> {
+    let largest = fragments.iter().map(Vec::len).max().unwrap_or_default() as u32;
+    ensure!((NARROWER + 1..=NARROW).contains(&largest), "the largest fragment has {largest} bytes");
+    Ok(())
 }
 
 /// A datagram that nobody has fragmented before.
@@ -183,12 +190,14 @@ pub(crate) fn invites(lab: &Lab, port: u16) -> Result<()> {
 fn a_datagram_is_fragmented_for_the_clients_uplink() -> Result<()> {
     let lab = office()?;
     let gateway = lab.start(POLICY)?;
-    let other = Capture::new(&lab.internet, Isp::A.far_interface())?;
+    let [other, wire] = [Isp::A, Isp::B].map(|isp| Capture::new(&lab.internet, isp.far_interface()));
+    let (other, wire) = (other?, wire?);
     let server = lab.internet.udp(SIP)?;
     lab.send_from_lan(&Ipv4::new(CLIENT, THULIUM).udp(5060, SIP.port(), &noise(1450)))?;
     let mut buffer = vec![0; 2000];
     let (length, mapped) = server.recv_from(&mut buffer)?;
     ensure!(buffer[..length] == noise(1450) && mapped.ip() == Isp::B.address(), "{length} bytes from {mapped}");
+    ensure_fit(&wire.so_far(|packet| Parsed::new(packet).is_some_and(|packet| packet.protocol == 17))?)?;
     ensure_silent(&other)?;
     gateway.expect_refused(&[])
 }

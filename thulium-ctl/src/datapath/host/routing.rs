@@ -89,14 +89,14 @@ impl Routing {
         let mut kernel = Netlink::open().context("cannot ask the kernel for its routes")?;
         let mut families = Vec::new();
         for family in FAMILIES {
-            match read_tables(&mut kernel, family) {
-                Err(error) if is_missing(&error) && (ways.is_empty() || family == AddressFamily::Inet6) => {}
-                tables => {
-                    let tables = tables.with_context(|| format!("cannot read the tables of {}", name(family)))?;
-                    refuse_shared(&tables, ways, family)?;
-                    families.push((family, tables));
-                }
-            }
+            let what = || format!("cannot read the rules and tables of {}", name(family));
+            match rule::ours(&mut kernel, family) {
+                Err(error) if is_missing(&error) && (ways.is_empty() || family == AddressFamily::Inet6) => continue,
+                rules => rules.with_context(what)?,
+            };
+            let tables = read_tables(&mut kernel, family).with_context(what)?;
+            refuse_shared(&tables, ways, family)?;
+            families.push((family, tables));
         }
         let mut done = Vec::new();
         for (family, tables) in &families {
@@ -190,7 +190,7 @@ fn read_tables(kernel: &mut Netlink, family: AddressFamily) -> io::Result<Vec<Ta
     (0..UPLINK_SLOTS as u32).map(|slot| Table::read(kernel, family, table_of(slot))).collect()
 }
 
-/// True if the kernel does not know the family.
+/// True if the kernel does not know the family, or no rules of it.
 fn is_missing(error: &io::Error) -> bool {
     [Errno::EAFNOSUPPORT, Errno::EOPNOTSUPP].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }

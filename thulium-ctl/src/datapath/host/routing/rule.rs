@@ -110,7 +110,7 @@ pub(super) fn set(
 }
 
 /// The kernel's rules that are ours: by protocol and priority. An admin's rule may have the same priority.
-fn ours(kernel: &mut Netlink, family: AddressFamily) -> io::Result<Vec<RuleMessage>> {
+pub(super) fn ours(kernel: &mut Netlink, family: AddressFamily) -> io::Result<Vec<RuleMessage>> {
     let mut query = RuleMessage::default();
     query.header.family = family;
     let listed = kernel.list(RouteNetlinkMessage::GetRule(query))?.into_iter().filter_map(|message| match message {

@@ -50,7 +50,12 @@ impl Table {
         let (ours, others): (Vec<_>, Vec<_>) = listed
             .into_iter()
             .filter_map(|message| match message {
-                RouteNetlinkMessage::NewRoute(route) if table_of(&route) == id => Some(route),
+                // Of another family if the kernel does not know this one.
+                RouteNetlinkMessage::NewRoute(route)
+                    if route.header.address_family == family && table_of(&route) == id =>
+                {
+                    Some(route)
+                }
                 _ => None,
             })
             .partition(|route| route.header.protocol == RouteProtocol::Other(PROTOCOL));

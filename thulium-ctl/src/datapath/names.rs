@@ -15,7 +15,7 @@ use aya::{
 };
 use thulium_ebpf::abi::{Address4, Address6, NAME_BYTES, Name, NameEntry};
 
-use super::tables::Tables;
+use super::{source::present, tables::Tables};
 use crate::{
     observe::Slots as Names,
     policy::{Host, image::Slots},
@@ -25,12 +25,25 @@ use crate::{
 type Wanted<K, V> = std::collections::HashMap<K, V>;
 
 impl Tables {
-    /// Makes the names of these hosts what replies may teach. A name stays in the map while its entry changes.
+    /// Makes the names of these hosts what replies may teach. A name stays in the map while its entry changes. What was learned for a
+    /// host that has lost a name, or the permission of private addresses, is forgotten: it does not say by which name.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn publish_names(&mut self, hosts: &[Host], slots: &Slots) -> anyhow::Result<()> {
-        replace(&mut self.names, &entries(hosts, slots)).context("the names of the policy")
+        let (old, new) = (self.names.iter().collect::<Result<_, _>>()?, entries(hosts, slots));
+        replace(&mut self.names, &new).context("the names of the policy")?;
+        let narrowed = narrowed(&old, &new);
+        let is_concerned = |(_, hosts): &(IpAddr, u64)| hosts & narrowed != 0;
+        let learned = self.learned_hosts()?.into_iter().filter(is_concerned);
+        self.forget_learned(learned.map(|(address, _)| address))
+    }
+
+    /// The addresses that replies taught, and the slots of their hosts, a bit each.
+    fn learned_hosts(&self) -> anyhow::Result<Vec<(IpAddr, u64)>> {
+        let ipv4 = self.learned4.iter().map(|entry| entry.map(|(address, learned)| (address.into(), learned.hosts)));
+        let ipv6 = self.learned6.iter().map(|entry| entry.map(|(address, learned)| (address.into(), learned.hosts)));
+        Ok(ipv4.chain(ipv6).filter_map(present).collect::<Result<_, _>>()?)
     }
 
     /// Makes these the resolvers whose replies teach.
@@ -74,6 +87,15 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// The slots of hosts, a bit each, that a name teaches less for than it did.
+fn narrowed(old: &Wanted<Name, NameEntry>, new: &Wanted<Name, NameEntry>) -> u64 {
+    let less = |(name, old): (&Name, &NameEntry)| {
+        let new = new.get(name).copied().unwrap_or_default();
+        old.hosts & !new.hosts | old.private & !new.private
+    };
+    old.iter().map(less).fold(0, |slots, less| slots | less)
 }
 
 /// Whether there was nothing to remove.
@@ -163,6 +185,19 @@ mod tests {
         assert!(wire(&[&"a".repeat(62)[..]; 4].join(".")).is_some());
         assert_eq!(wire(&[&"a".repeat(63)[..]; 4].join(".")), None);
         assert_eq!(text(&name), "*.acme.test");
+    }
+
+    #[test]
+    fn a_host_that_loses_a_name_or_a_permission_is_narrowed() {
+        let entry = |hosts, private| NameEntry { hosts, private, keep: 0 };
+        let known = |entries: &[(&str, NameEntry)]| -> Wanted<Name, NameEntry> {
+            entries.iter().map(|(name, entry)| (wire(name).unwrap(), *entry)).collect()
+        };
+        let old = known(&[("a.test", entry(0b011, 0b010)), ("b.test", entry(0b100, 0))]);
+        assert_eq!(narrowed(&old, &old), 0);
+        assert_eq!(narrowed(&known(&[]), &old), 0, "what is new narrows nobody");
+        assert_eq!(narrowed(&old, &known(&[("a.test", entry(0b011, 0b010))])), 0b100);
+        assert_eq!(narrowed(&old, &known(&[("a.test", entry(0b001, 0)), ("b.test", entry(0b100, 0))])), 0b010);
     }
 
     #[test]

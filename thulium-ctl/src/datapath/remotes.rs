@@ -14,7 +14,10 @@ use aya::{
 use ipnet::IpNet;
 use thulium_ebpf::abi::{RemoteAddress, RemotePrefix};
 
-use super::tables::{Tables, monotonic};
+use super::{
+    source::present,
+    tables::{Tables, monotonic},
+};
 use crate::{
     names::{Entry, Snapshot},
     policy::image::{Family, Slots, with_surrounding},
@@ -41,19 +44,19 @@ impl Tables {
     /// The remote addresses of both families and those that replies have just taught, in any order.
     pub(super) fn known_remotes(&self) -> anyhow::Result<Vec<(IpNet, RemoteAddress)>> {
         let mut known = Vec::new();
-        for entry in self.remotes4.iter() {
+        for entry in self.remotes4.iter().filter_map(present) {
             let (key, remote) = entry?;
             known.push((prefix(Ipv4Addr::from(key.data().address).into(), key.prefix_len())?, remote));
         }
-        for entry in self.remotes6.iter() {
+        for entry in self.remotes6.iter().filter_map(present) {
             let (key, remote) = entry?;
             known.push((prefix(Ipv6Addr::from(key.data().address).into(), key.prefix_len())?, remote));
         }
-        for entry in self.learned4.iter() {
+        for entry in self.learned4.iter().filter_map(present) {
             let (address, remote) = entry?;
             known.push((IpAddr::V4(address.into()).into(), remote));
         }
-        for entry in self.learned6.iter() {
+        for entry in self.learned6.iter().filter_map(present) {
             let (address, remote) = entry?;
             known.push((IpAddr::V6(address.into()).into(), remote));
         }

@@ -37,7 +37,7 @@ impl Tables {
 }
 
 /// Entries can vanish while a map is read: what is gone is gone.
-fn present<T>(entry: Result<T, MapError>) -> Option<Result<T, MapError>> {
+pub(super) fn present<T>(entry: Result<T, MapError>) -> Option<Result<T, MapError>> {
     match entry {
         Err(MapError::KeyNotFound) => None,
         entry => Some(entry),

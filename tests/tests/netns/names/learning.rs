@@ -123,3 +123,29 @@ fn only_trusted_resolvers_teach_and_they_are_taken_up_when_they_change() -> Resu
     })?;
     ask(&client, MEDIA, b"found").map(drop)
 }
+
+/// One reply teaches both hosts, and the datapath notes one time for them; each ends by its own.
+#[test]
+fn hosts_that_share_a_name_keep_its_addresses_each_for_its_own_time() -> Result<()> {
+    let lab = Lab::new()?;
+    let dns = Dns::new(&lab.internet, NEXT_HOP, 1)?;
+    dns.set("acme.thulium.com", &[THULIUM]);
+    let short = LEARNED.replace("com'] }", "com'], keep_old: 0s }");
+    let policy = short.replace("stun: { names: [stun.test] }", "stun: { names: ['*.thulium.com'], keep_old: 1h }");
+    let gateway = lab.start(&policy.replace("16000-20000", "16000-18000"))?;
+    let stun = SocketAddr::new(MEDIA.ip(), 19_302);
+    let _server = Echo::new(&lab.internet, &[MEDIA, stun])?;
+    resolve(&lab.lan, NEXT_HOP, "acme.thulium.com")?;
+    for server in [MEDIA, stun] {
+        ask(&lab.lan.udp((CLIENT, 0))?, server, b"both have it")?;
+    }
+    // A reply counts for 30 s at least.
+    within(Duration::from_secs(50), "the first host to lose it", || {
+        let row = row(&gateway, THULIUM)?;
+        ensure!(row["state"] == "expired", "{row}");
+        Ok(())
+    })?;
+    lab.lan.udp((CLIENT, 0))?.send_to(b"too late", MEDIA)?;
+    gateway.expect_refused(&["no-flow out wan0: 1"])?;
+    ask(&lab.lan.udp((CLIENT, 0))?, stun, b"kept for an hour").map(drop)
+}

@@ -19,7 +19,11 @@ use super::{
     probes::Probes,
     records, say,
 };
-use crate::{datapath::sweep, observe::Source as _, uplinks};
+use crate::{
+    datapath::sweep,
+    observe::Source as _,
+    uplinks::{self, Change},
+};
 
 /// How often the interfaces are looked at, whether or not the kernel tells of a change.
 const LOOK: Duration = Duration::from_secs(1);
@@ -82,8 +86,8 @@ impl Daemon {
                     troubled.tell(&snapshot.hosts);
                     follower.follow_names(&snapshot).await;
                 }
-                Some(()) = changes.next() => {
-                    follower.is_told = true;
+                Some(change) = changes.next() => {
+                    follower.is_told |= change == Change::Routing;
                     look.reset_immediately();
                 }
                 _ = look.tick() => follower.look().await,

@@ -154,12 +154,20 @@ impl Kernel {
     }
 }
 
-/// Yields something whenever a link, an address, a default route, a rule or the presence of a neighbour changes in this network namespace.
-/// What comes at once is one change. Needs a tokio runtime.
+/// What changed in this network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// A neighbour does not answer.
+    Neighbour,
+    /// A link, an address, a default route or a rule.
+    Routing,
+}
+
+/// Yields what changed, whenever something did. What comes at once is one change. Needs a tokio runtime.
 ///
 /// # Errors
 /// If the kernel does not tell.
-pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
+pub fn changes() -> anyhow::Result<impl Stream<Item = Change> + Unpin> {
     let groups = [
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
@@ -176,28 +184,29 @@ pub fn changes() -> anyhow::Result<impl Stream<Item = ()> + Unpin> {
     Ok(Box::pin(futures_util::stream::unfold(messages, |mut messages| async {
         loop {
             let (first, _) = messages.next().await?;
-            let mut matters = is_of_interest(&first);
+            let mut change = change(&first);
             while let Some(Some((next, _))) = messages.next().now_or_never() {
-                matters |= is_of_interest(&next);
+                change = change.max(self::change(&next));
             }
-            if matters {
-                return Some(((), messages));
+            if let Some(change) = change {
+                return Some((change, messages));
             }
         }
     })))
 }
 
-/// Whether a look at the interfaces could show something new.
-fn is_of_interest(message: &NetlinkMessage<RouteNetlinkMessage>) -> bool {
-    let NetlinkPayload::InnerMessage(message) = &message.payload else { return false };
+/// What a message tells; `None`: nothing that matters. Neighbours come and go all day in a LAN.
+fn change(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
+    let NetlinkPayload::InnerMessage(message) = &message.payload else { return None };
     match message {
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
-            !default_routes(route).is_empty()
+            (!default_routes(route).is_empty()).then_some(Change::Routing)
         }
-        RouteNetlinkMessage::NewNeighbour(one) | RouteNetlinkMessage::DelNeighbour(one) => {
-            matches!(one.header.state, NeighbourState::Failed | NeighbourState::Reachable)
+        RouteNetlinkMessage::NewNeighbour(one) => {
+            (one.header.state == NeighbourState::Failed).then_some(Change::Neighbour)
         }
-        _ => true,
+        RouteNetlinkMessage::DelNeighbour(_) => None,
+        _ => Some(Change::Routing),
     }
 }
 

@@ -22,7 +22,7 @@ pub use self::{
     choices::{Candidate, choices},
     event::{Event, What, changes_of},
     ground::{Ground, Outside, Present, UplinkGround},
-    kernel::{DefaultRoute, Kernel, Lists, Presence, changes},
+    kernel::{Change, DefaultRoute, Kernel, Lists, Presence, changes},
     report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport, warnings_of},
     watch::{Moment, Probed, Watch, Watched},
     way::{NextHop, Way},

@@ -225,6 +225,11 @@ fn a_router_that_is_exchanged_is_no_end_of_a_call() -> Result<()> {
     let mut gateway = lab.start(POLICY_TWO_UPLINKS)?;
     let phone = Phone::new(&lab, 10)?;
     let before = phone.seen()?;
+    eventually("the gateway to know the router", || {
+        let uplinks = gateway.json("uplinks")?;
+        ensure!(uplinks["uplinks"][0]["next_hops"][0]["hardware"].is_string(), "{uplinks}");
+        Ok(())
+    })?;
     // A machine with another hardware address says that it has the router's address now.
     lab.internet.sysctl("net/ipv4/conf/eth0/arp_notify", "1")?;
     lab.internet.ip("link set eth0 address 02:00:00:00:51:fe")?;

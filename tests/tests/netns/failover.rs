@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{Gateway, Isp, Lab, POLICY_TWO_UPLINKS, THULIUM, client, eventually, patience, within},
+    lab::{Gateway, Isp, Lab, POLICY_TWO_UPLINKS, THULIUM, THULIUM6, client, eventually, patience, within},
+    packet::Capture,
     peer::{Echo, Kind, Office, Seen, ask},
 };
 
@@ -166,5 +167,48 @@ fn another_address_in_mid_call_is_taken_at_the_next_packet() -> Result<()> {
     ensure!(addresses.values().all(|seen| *seen == expected), "by other ways, too: {addresses:?}");
     office.wait_by(new, Instant::now() + Duration::from_millis(500), Duration::from_secs(5))?;
     ensure!(office.take_seen().iter().all(|seen| seen.address == new), "an old address came back");
+    Ok(())
+}
+
+/// IPv6 is not translated: it leaves by the uplink of its prefix, or not at all, and the other prefix does not notice.
+#[test]
+fn ipv6_leaves_by_the_uplink_of_its_prefix_or_not_at_all() -> Result<()> {
+    const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(THULIUM6), 16_000);
+    let lab = Lab::new()?;
+    lab.enable_ipv6()?;
+    lab.add_uplink(Isp::B)?;
+    lab.enable_ipv6_by(Isp::B)?;
+    // A prefix of nobody.
+    for (namespace, interface, host) in [(&lab.gw, "lan0", 1), (&lab.lan, "eth0", 0x10)] {
+        namespace.ip(&format!("address add {}/64 dev {interface} nodad", Isp::C.client6(host)))?;
+    }
+    let policy = POLICY_TWO_UPLINKS
+        .replace("wan0 }", "wan0, prefixes: ['2001:db8:20::/64'] }")
+        .replace("wan1 }", "wan1, prefixes: ['2001:db8:21::/64'] }")
+        .replace("[203.0.113.10]", "[203.0.113.10, '2001:db8:7::10']");
+    let gateway = lab.start(&policy)?;
+    let _server = Echo::new(&lab.internet, &[SERVER])?;
+    let [a, b, nobody] = [Isp::A, Isp::B, Isp::C].map(|isp| lab.lan.udp((isp.client6(0x10), 5060)));
+    let (a, b, nobody) = (a?, b?, nobody?);
+    for (socket, isp) in [(&a, Isp::A), (&b, Isp::B)] {
+        let wire = Capture::new(&lab.internet, isp.far_interface())?;
+        ask(socket, SERVER, b"by its own uplink")?;
+        wire.next(|packet| packet.ends_with(b"by its own uplink"))?;
+    }
+    nobody.send_to(b"by none", SERVER)?;
+    gateway.expect_refused(&["uplink-prefix out lan0 ipv6: 1"])?;
+
+    lab.cut(Isp::A)?;
+    eventually("new sessions to be refused", || {
+        lab.lan.udp((Isp::A.client6(0x10), 0))?.send_to(b"by none", SERVER)?;
+        let refused = gateway.refused()?;
+        ensure!(refused.of("uplink-down") > 0, "{refused}");
+        Ok(())
+    })
+    .with_context(|| uplinks(&gateway))?;
+    ask(&b, SERVER, b"as before")?;
+    lab.restore(Isp::A)?;
+    a.set_read_timeout(Some(patience(Duration::from_millis(300))))?;
+    within(Duration::from_secs(20), "the prefix to work again", || ask(&a, SERVER, b"again"))?;
     Ok(())
 }

@@ -4,12 +4,12 @@ use thulium_ebpf::abi::CHOICES;
 
 use crate::{
     datapath::{
-        host::routing::{Routing, Way},
+        host::routing::{Outlet, Routing, Way},
         publish::UplinkEntry,
         tables::Tables,
     },
     policy::{Policy, image::Slots},
-    uplinks::{Ground, UplinkGround, Watch, Watched},
+    uplinks::{self, Ground, UplinkGround, Watch, Watched},
 };
 
 /// The uplinks in force.
@@ -49,12 +49,17 @@ impl Uplinks {
     /// # Errors
     /// If the kernel refuses.
     pub(super) fn route(&self, slots: &Slots, ground: &Ground) -> anyhow::Result<Vec<String>> {
+        let exit = |way: &uplinks::Way| match way {
+            uplinks::Way::None => Outlet::None,
+            uplinks::Way::Direct { .. } => Outlet::OnLink,
+            uplinks::Way::Via(hop) => Outlet::Router(hop.address),
+        };
         let way = |seen: &UplinkGround| {
             Some(Way {
                 slot: slots.uplink(&seen.name)?.into(),
                 interface: seen.index.unwrap_or_default(),
-                next_hop4: seen.next_hop4(),
-                next_hop6: seen.next_hop6(),
+                ipv4: exit(&seen.way4),
+                ipv6: exit(&seen.way6),
             })
         };
         let ways: Vec<Way> = ground.uplinks.iter().filter_map(way).collect();
@@ -64,7 +69,7 @@ impl Uplinks {
 
 /// With one uplink the kernel's routes alone count, unless the policy names a next hop: nothing else could take its place.
 fn entry(watched: &Watched, seen: &UplinkGround, is_alone: bool) -> UplinkEntry {
-    let told = |way: &crate::uplinks::Way| !is_alone || way.next_hop().is_some_and(|hop| hop.from_policy);
+    let told = |way: &uplinks::Way| !is_alone || way.next_hop().is_some_and(|hop| hop.from_policy);
     UplinkEntry {
         slot: watched.slot,
         interface: seen.index,

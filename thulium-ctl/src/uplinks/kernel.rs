@@ -199,6 +199,8 @@ pub fn changes() -> anyhow::Result<impl Stream<Item = Change> + Unpin> {
 fn change(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
     let NetlinkPayload::InnerMessage(message) = &message.payload else { return None };
     match message {
+        // Somebody else's doing.
+        RouteNetlinkMessage::DelRoute(route) if is_ours(route) => true,
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
             (!default_routes(route).is_empty()).then_some(Change::Routing)
         }
@@ -208,6 +210,13 @@ fn change(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
         RouteNetlinkMessage::DelNeighbour(_) => None,
         _ => Some(Change::Routing),
     }
+}
+
+/// True if a route is in one of the tables that the daemon writes.
+fn is_ours(message: &RouteMessage) -> bool {
+    let names_one =
+        |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Table(table) if OUR_TABLES.contains(table));
+    message.attributes.iter().any(names_one)
 }
 
 /// The default routes in a message.

@@ -142,16 +142,21 @@ fn an_uplink_that_is_made_anew_has_route_and_settings_again() -> Result<()> {
     everything(&lab, &gateway)
 }
 
-/// As systemd-networkd does with rules that it does not know, when it starts.
+/// As systemd-networkd does with rules and routes that it does not know, when it starts.
 #[test]
-fn rules_that_somebody_removes_come_back() -> Result<()> {
+fn what_somebody_removes_comes_back() -> Result<()> {
     let lab = office()?;
     let mut gateway = lab.start(POLICY)?;
     let before = routing(&lab)?;
-    for rule in ["rule del priority 32001 protocol 84", "-6 rule flush", "-6 rule add priority 32766 lookup main"] {
-        lab.gw.ip(rule)?;
+    for line in [
+        "rule del priority 32001 protocol 84",
+        "-6 rule flush",
+        "-6 rule add priority 32766 lookup main",
+        "route flush table 7400",
+    ] {
+        lab.gw.ip(line)?;
     }
-    eventually("the rules", || {
+    eventually("the rules and routes", || {
         let now = routing(&lab)?;
         ensure!(now == before, "{now}");
         Ok(())

@@ -6,7 +6,7 @@
 //! ```text
 //! ip rule   priority 32000 + 2 × slot:      fwmark MARK/MASK lookup main suppress_prefixlength 0
 //! ip rule   priority 32000 + 2 × slot + 1:  fwmark MARK/MASK lookup 7400 + slot
-//! ip route  table 7400 + slot:              default via NEXT_HOP dev INTERFACE onlink
+//! ip route  table 7400 + slot:              default [via NEXT_HOP] dev INTERFACE onlink
 //!                                           unreachable default metric 4278198272
 //! ip rule   priority 32800:                 iif LAN lookup TABLE of the first uplink that has a way out
 //! ```
@@ -22,14 +22,11 @@ mod netlink;
 mod rule;
 mod table;
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{io, net::IpAddr};
 
 use anyhow::Context;
 use nix::errno::Errno;
-use rtnetlink::packet_route::{AddressFamily, link::LinkFlags};
+use rtnetlink::packet_route::AddressFamily;
 use thulium_ebpf::abi::UPLINK_SLOTS;
 
 use self::{
@@ -58,11 +55,21 @@ pub struct Way {
     pub slot: u32,
     /// Index of its interface; 0: it is gone.
     pub interface: u32,
-    /// The IPv4 router behind it. `None`: none is known; a link with two ends alone (PPP, WireGuard, tun) needs none, and by others no
-    /// packet leaves.
-    pub next_hop4: Option<Ipv4Addr>,
-    /// The IPv6 router behind it; `None`: as above.
-    pub next_hop6: Option<Ipv6Addr>,
+    /// How IPv4 leaves by it.
+    pub ipv4: Outlet,
+    /// How IPv6 leaves by it.
+    pub ipv6: Outlet,
+}
+
+/// How packets of a family leave by an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// Not at all, at present.
+    None,
+    /// To whom they are addressed, on the link: one with two ends alone (PPP, WireGuard, tun), or where somebody answers for everybody.
+    OnLink,
+    /// By this router.
+    Router(IpAddr),
 }
 
 /// The rules and tables of a datapath.
@@ -132,7 +139,7 @@ impl Routing {
         let mut done = Vec::new();
         let mut last_resort = LastResort { lan: &self.lan, slot: None };
         for way in ways {
-            let out = way.out(kernel, family)?;
+            let out = way.out(family);
             last_resort.slot = last_resort.slot.or(out.map(|_| way.slot));
             if tables[way.slot as usize % UPLINK_SLOTS].set(kernel, out)? {
                 done.push(way.describe(family, out));
@@ -153,13 +160,14 @@ impl Routing {
 
 impl Way {
     /// The route of a family; `None`: there is none at present.
-    fn out(&self, kernel: &mut Netlink, family: AddressFamily) -> io::Result<Option<Route>> {
-        let router = match family {
-            AddressFamily::Inet6 => self.next_hop6.map(IpAddr::V6),
-            _ => self.next_hop4.map(IpAddr::V4),
+    fn out(&self, family: AddressFamily) -> Option<Route> {
+        let exit = if family == AddressFamily::Inet6 { self.ipv6 } else { self.ipv4 };
+        let router = match exit {
+            Outlet::None => return None,
+            Outlet::OnLink => None,
+            Outlet::Router(address) => Some(address),
         };
-        let leads_out = self.interface != 0 && (router.is_some() || has_two_ends(kernel, self.interface)?);
-        Ok(leads_out.then_some(Route::Out { interface: self.interface, router }))
+        (self.interface != 0).then_some(Route::Out { interface: self.interface, router })
     }
 
     fn describe(&self, family: AddressFamily, out: Option<Route>) -> String {
@@ -214,13 +222,4 @@ fn refuse_shared(tables: &[Table], ways: &[Way], family: AddressFamily) -> Resul
              If nobody needs them: {ip} route flush table {id}"
         ),
     ))
-}
-
-/// True if a link has two ends alone, so that packets need no router's address: PPP, WireGuard, tun.
-fn has_two_ends(kernel: &mut Netlink, interface: u32) -> io::Result<bool> {
-    match kernel.link(interface) {
-        Ok(link) => Ok(link.header.flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp)),
-        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(false),
-        Err(error) => Err(error),
-    }
 }

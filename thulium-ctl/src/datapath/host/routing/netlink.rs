@@ -6,7 +6,7 @@ use rtnetlink::{
     packet_core::{
         NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
     },
-    packet_route::{RouteNetlinkMessage, link::LinkMessage},
+    packet_route::RouteNetlinkMessage,
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
 
@@ -53,18 +53,6 @@ impl Netlink {
     /// Changes something; `flags` beside those that every request has.
     pub(super) fn change(&mut self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.exchange(request, NLM_F_ACK | flags).map(drop)
-    }
-
-    /// What the kernel says of an interface.
-    pub(super) fn link(&mut self, index: u32) -> io::Result<LinkMessage> {
-        let mut query = LinkMessage::default();
-        query.header.index = index;
-        let answer = self.exchange(RouteNetlinkMessage::GetLink(query), NLM_F_ACK)?;
-        let link = answer.messages.into_iter().find_map(|message| match message {
-            RouteNetlinkMessage::NewLink(link) => Some(link),
-            _ => None,
-        });
-        link.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Sends a request and reads until the kernel has said how it ended.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use thulium_tests::{
     lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, STUN, THULIUM},
     packet::{self, Capture, Ipv4, Parsed},
-    peer::{Echo, ask, noise},
+    peer::{Echo, Tunnel, ask, noise},
 };
 
 use crate::{
@@ -152,6 +152,24 @@ pub(crate) fn learns_of_its_uplink(lab: &Lab, port: u16) -> Result<()> {
     let seen = ask(&phone, MEDIA, &noise(1200))?;
     ensure!(seen.ip() == Isp::B.address(), "the server saw {seen}");
     Ok(())
+}
+
+/// As PPPoE and VPNs have it: no route leads out of it, and it needs no router.
+#[test]
+fn a_link_with_two_ends_needs_no_next_hop() -> Result<()> {
+    let lab = Lab::new()?;
+    set_mtu(&lab, Isp::A, NARROWER)?;
+    let _tunnel = Tunnel::new((&lab.gw, Isp::B.interface()), (&lab.internet, Isp::B.far_interface()))?;
+    let (near, far) = (Isp::B.address(), Isp::B.next_hop());
+    lab.gw.ip(&format!("address add {near} peer {far} dev wan1"))?;
+    lab.internet.ip(&format!("address add {far} peer {near} dev eth1"))?;
+    set_mtu(&lab, Isp::B, NARROW)?;
+    lab.gw.ip("link set wan1 up")?;
+    lab.internet.ip("link set eth1 up")?;
+    let gateway = lab.start(POLICY)?;
+    learns_of_its_uplink(&lab, 33_000)?;
+    invites(&lab, 5060)?;
+    gateway.expect_refused(&[])
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn change(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
     let NetlinkPayload::InnerMessage(message) = &message.payload else { return None };
     match message {
         // Somebody else's doing.
-        RouteNetlinkMessage::DelRoute(route) if is_ours(route) => true,
+        RouteNetlinkMessage::DelRoute(route) if is_ours(route) => Some(Change::Routing),
         RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
             (!default_routes(route).is_empty()).then_some(Change::Routing)
         }

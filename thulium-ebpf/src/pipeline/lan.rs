@@ -191,12 +191,15 @@ fn send_out<F: Forward, A: Network>(
     outcome: &mut Outcome,
 ) {
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, slot, flow) = unsafe { (&(*entry).rewrite, (*entry).uplink, (*entry).flow) };
+    let (rewrite, flow) = unsafe { (&(*entry).rewrite, (*entry).flow) };
+    let slot = match table::uplink(&packet.key(Side::Lan), entry) {
+        Ok(slot) => slot,
+        Err(reason) => {
+            *outcome = Err(Refusal::of_flow(reason, flow));
+            return;
+        }
+    };
     let interface = uplinks::interface_of(slot);
-    if matches!(uplinks::state_of(slot), UplinkState::Held) {
-        *outcome = Err(Refusal::of_flow(Reason::UplinkDown, flow));
-        return;
-    }
     if packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length) {
         // The kernel answers with ICMP, or fragments it and meets the guard; there is none where the uplink was.
         *outcome = if is_gone(frame, interface) {

@@ -22,10 +22,13 @@ pub trait Outside: Tables + Headers {
     /// The slot of the uplink that a client's next session takes.
     fn pin(address: &Self, client: *mut Client, moment: &Moment) -> Result<u8, Reason>;
 
+    /// The uplink that a live session takes instead, where the one that it went by does not carry anything any more.
+    fn successor(address: &Self) -> Result<u8, Reason>;
+
     /// The epoch that sessions of this uplink carry.
     fn epoch(uplink: &Uplink) -> u32;
 
-    /// True if the uplink's sessions appear with this external endpoint's address.
+    /// True if the uplink's sessions appear with this external endpoint's address, and are not lost.
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool;
 
     /// The external endpoint of the packet's client endpoint, held for one more session.
@@ -53,6 +56,12 @@ impl Outside for Address4 {
     }
 
     #[inline(always)]
+    fn successor(_: &Self) -> Result<u8, Reason> {
+        // Its public address is lost; the epoch says so the next moment.
+        Err(Reason::UplinkLost)
+    }
+
+    #[inline(always)]
     fn epoch(uplink: &Uplink) -> u32 {
         // SAFETY: a live map value, a word, which user space changes.
         unsafe { (&raw const uplink.epoch).read_volatile() }
@@ -61,9 +70,15 @@ impl Outside for Address4 {
     #[inline(always)]
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool {
         // SAFETY: a live map value of plain words, which user space changes.
-        let (address, translates) =
-            unsafe { ((&raw const uplink.address).read_volatile(), (&raw const uplink.translates).read_volatile()) };
-        translates == 0 || address == external.address
+        let (address, translates, state) = unsafe {
+            (
+                (&raw const uplink.address).read_volatile(),
+                (&raw const uplink.translates).read_volatile(),
+                (&raw const uplink.state).read_volatile(),
+            )
+        };
+        let carries = state == UplinkState::Up as u32 || state == UplinkState::Held as u32;
+        carries && (translates == 0 || address == external.address)
     }
 
     #[inline(always)]
@@ -102,16 +117,19 @@ impl Outside for Address6 {
 
     #[inline(always)]
     fn pin(address: &Self, client: *mut Client, _: &Moment) -> Result<u8, Reason> {
-        let slot = uplinks::home(address);
-        if slot == NO_SLOT {
-            return Err(Reason::UplinkPrefix);
-        }
-        if !matches!(uplinks::state_of(slot), UplinkState::Up) {
-            return Err(Reason::UplinkDown);
-        }
+        let slot = Self::successor(address)?;
         // SAFETY: a live map value, a word.
         unsafe { (&raw mut (*client).uplink).write_volatile(u32::from(slot)) };
         Ok(slot)
+    }
+
+    #[inline(always)]
+    fn successor(address: &Self) -> Result<u8, Reason> {
+        match uplinks::home(address) {
+            NO_SLOT => Err(Reason::UplinkPrefix),
+            slot if matches!(uplinks::state_of(slot), UplinkState::Up) => Ok(slot),
+            _ => Err(Reason::UplinkDown),
+        }
     }
 
     #[inline(always)]

@@ -122,8 +122,8 @@ fn insert<A: Outside>(
     moment: &Moment,
 ) -> Inserted {
     let Some(uplink) = UPLINKS.get(u32::from(ends.uplink)) else { return Inserted::Full };
-    // The epoch first: user space raises it after it has changed the address, so that no session of the old address has the new
-    // epoch, which would keep it for ever.
+    // The epoch first: user space raises it after it has changed the address or the state, so that no session of the old address, or of
+    // an uplink that was lost since the client was sent there, has the new epoch, which would keep it for ever.
     let epoch = A::epoch(uplink);
     if !A::is_current(uplink, external) {
         return Inserted::Full;

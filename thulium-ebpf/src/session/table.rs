@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use super::{client, is_stale, lifetime, tcp};
 use crate::{
-    abi::{Endpoint, FlowEntry, FlowKey, Side, TcpState},
+    abi::{Endpoint, FlowEntry, FlowKey, Reason, Side, TcpState, UplinkState},
     atomic,
     maps::{UPLINKS, next_to_sweep},
     moment::Moment,
@@ -110,6 +110,28 @@ fn move_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
         // SAFETY: as in `follow_client`.
         unsafe { (&raw mut (*pair).interface).write_volatile(lan) };
     }
+}
+
+/// The slot of the uplink that a client's packet of the session leaves by. What is not translated keeps its address on another
+/// uplink, too, and goes where its prefix belongs to when its own uplink is lost.
+#[inline(never)]
+pub fn uplink<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) -> Result<u8, Reason> {
+    // SAFETY: as in `follow_client`.
+    let slot = unsafe { (&raw const (*entry).uplink).read_volatile() };
+    match uplinks::state_of(slot) {
+        UplinkState::Up => return Ok(slot),
+        UplinkState::Held => return Err(Reason::UplinkDown),
+        UplinkState::Lost | UplinkState::Unused => {}
+    }
+    let slot = A::successor(&key.source)?;
+    // SAFETY: as in `follow_client`.
+    unsafe { (&raw mut (*entry).uplink).write_volatile(slot) };
+    // SAFETY: as in `follow_client`.
+    if let Some(pair) = A::flows().get_ptr_mut(key.pair(unsafe { &(*entry).rewrite })) {
+        // SAFETY: as in `follow_client`.
+        unsafe { (&raw mut (*pair).uplink).write_volatile(slot) };
+    }
+    Ok(slot)
 }
 
 /// Counts a packet in its direction of the session, and takes TCP a step on.

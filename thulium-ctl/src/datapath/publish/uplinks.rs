@@ -106,7 +106,7 @@ impl Tables {
             let old = self.uplinks.get(&slot, 0)?;
             if !is_of_policy && old.state != UplinkState::Unused as u32 {
                 let epoch = old.epoch.wrapping_add(1);
-                self.uplinks.set(slot, Uplink { epoch, state: UplinkState::Unused as u32, ..old }, 0)?;
+                self.replace_uplink(slot, &old, Uplink { epoch, state: UplinkState::Unused as u32, ..old })?;
             }
         }
         Ok(())
@@ -116,12 +116,13 @@ impl Tables {
         let slot = u32::from(entry.slot);
         let old = self.uplinks.get(&slot, 0)?;
         let new = entry.after(&old);
-        if new != old {
-            // The epoch comes last (see `session::open` of the programs): a session that is opened between the two is absent at once.
-            self.uplinks.set(slot, Uplink { epoch: old.epoch, ..new }, 0)?;
-            self.uplinks.set(slot, new, 0)?;
-        }
-        Ok(())
+        if new == old { Ok(()) } else { self.replace_uplink(slot, &old, new) }
+    }
+
+    /// The epoch comes last (see `session::open` of the programs): a session that is opened between the two is absent at once.
+    fn replace_uplink(&mut self, slot: u32, old: &Uplink, new: Uplink) -> anyhow::Result<()> {
+        self.uplinks.set(slot, Uplink { epoch: old.epoch, ..new }, 0)?;
+        Ok(self.uplinks.set(slot, new, 0)?)
     }
 
     /// Notes the local port of the probe that is under way through an uplink; 0: none is.

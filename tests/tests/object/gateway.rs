@@ -56,6 +56,8 @@ pub(crate) enum Hook {
     Queries,
     /// TC, to a client: what resolvers reply.
     Replies,
+    /// TC, to a client, by the interface of the LAN by which it came.
+    RepliesBack,
 }
 
 impl Hook {
@@ -63,7 +65,7 @@ impl Hook {
     pub(crate) const fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::Lan | Self::LanXdp | Self::Queries => ("out", "lan0"),
-            Self::Replies => ("in", "lan0"),
+            Self::Replies | Self::RepliesBack => ("in", "lan0"),
             Self::Uplink | Self::UplinkXdp => ("in", "wan0"),
             Self::Guard | Self::GuardOwn | Self::GuardBack => ("out", "wan0"),
             Self::SecondUplink => ("in", "wan1"),
@@ -220,6 +222,7 @@ impl Gateway {
             Hook::SecondGuardOwn => ("uplink_egress", self.wan1, 0),
             Hook::Queries => ("lan_queries", self.lan, self.lan),
             Hook::Replies => ("lan_replies", self.lan, 0),
+            Hook::RepliesBack => ("lan_replies", self.lan, self.lan),
             Hook::LanXdp => return self.send_xdp("lan_xdp", self.lan, frame),
             Hook::UplinkXdp => return self.send_xdp("uplink_xdp", self.wan, frame),
         };

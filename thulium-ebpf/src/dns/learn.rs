@@ -69,6 +69,10 @@ fn note_from<A: Carrier>(frame: &TcFrame) {
 /// Enters what a reply to a client's query teaches, and hands the reply to the daemon.
 #[inline(always)]
 pub fn learn(frame: &TcFrame) {
+    if frame.ingress_interface() == frame.interface() {
+        // Of the client's own link: a resolver there replies without the gateway, and anybody there can take its address.
+        return;
+    }
     match kind(frame) {
         Kind::Ipv4 => learn_from::<Address4>(frame),
         Kind::Ipv6 => learn_from::<Address6>(frame),

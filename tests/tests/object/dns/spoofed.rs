@@ -42,6 +42,15 @@ fn a_reply_that_nobody_asked_for_teaches_nothing() {
     assert_eq!((gateway.take_learned(), gateway.waiting()), (vec![], 0));
 }
 
+/// The resolver is on the LAN, and so is somebody who sends the gateway a query of his own and a reply in that resolver's name.
+#[test]
+fn a_reply_that_a_neighbour_of_the_client_sent_teaches_nothing() {
+    let mut gateway = gateway();
+    gateway.overhears(Hook::Queries, &question(RESOLVER, &Draft::query(NAME, A)));
+    gateway.overhears(Hook::RepliesBack, &reply(RESOLVER, &good()));
+    assert_eq!((gateway.take_learned(), gateway.handed_over()), (vec![], vec![]));
+}
+
 #[test]
 fn a_resolver_whom_nobody_trusts_teaches_nothing() {
     let mut gateway = gateway();

@@ -281,6 +281,11 @@ pub static REPLIES: RingBuf<Reply, 262_144> = RingBuf::new();
 #[btf_map(name = "interfaces")]
 pub static INTERFACES: HashMap<u32, Interface, 256> = HashMap::new();
 
+/// Index of the newest interface that was there when the daemon last attached the programs: one with a higher index may be an uplink that
+/// was made anew, on which no program stands yet.
+#[btf_map(name = "newest")]
+pub static NEWEST: Array<u32, 1> = Array::new();
+
 /// The generation in force. Flipping this word publishes a policy.
 #[btf_map(name = "generation")]
 pub static GENERATION: Array<u32, 1> = Array::new();

@@ -11,7 +11,7 @@ use aya_ebpf::{
 use crate::{
     abi::{Address, Address4, Address6, Role},
     frame::Hook,
-    maps::INTERFACES,
+    maps::{INTERFACES, NEWEST},
 };
 
 /// IPv4, as the kernel's socket interface numbers it.
@@ -26,6 +26,8 @@ pub enum Way {
     By(Role),
     /// Out of an interface that has none.
     Other,
+    /// Out of an interface that the daemon has not seen yet.
+    New,
     /// To the gateway itself, or nowhere.
     Elsewhere,
     /// The kernel does not say, because forwarding is switched off on the interface.
@@ -97,8 +99,17 @@ fn ask<H: Hook>(frame: &H, params: &mut Params) -> Way {
     const TOO_LARGE: i64 = BPF_FIB_LKUP_RET_FRAG_NEEDED as i64;
     const FORWARDING_OFF: i64 = BPF_FIB_LKUP_RET_FWD_DISABLED as i64;
     match answer {
-        SUCCESS | NO_NEIGHBOUR | TOO_LARGE => role_of(params.ifindex).map_or(Way::Other, Way::By),
+        SUCCESS | NO_NEIGHBOUR | TOO_LARGE => way_by(params.ifindex),
         FORWARDING_OFF => Way::Unknown,
         _ => Way::Elsewhere,
+    }
+}
+
+#[inline(always)]
+fn way_by(interface: u32) -> Way {
+    match role_of(interface) {
+        Some(role) => Way::By(role),
+        None if NEWEST.get(0).is_none_or(|newest| interface > *newest) => Way::New,
+        None => Way::Other,
     }
 }

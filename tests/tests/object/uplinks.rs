@@ -336,3 +336,22 @@ fn an_ipv6_session_follows_its_prefix_to_another_uplink() {
     gateway.admits(Hook::Lan, &packet);
     assert!(gateway.flows6().iter().all(|(_, entry)| entry.uplink == 0), "{:?}", gateway.flows6());
 }
+
+#[test]
+fn a_vpn_works_while_a_backup_uplink_is_gone() {
+    // `wan1` has no role here: a VPN, or a network of servers. The second uplink is a modem that is not plugged in.
+    let mut gateway = Gateway::of_several_uplinks();
+    let newest = gateway.wan1;
+    gateway.array("newest").set(0, newest, 0).unwrap();
+    for interface in [0, 9999] {
+        gateway.change_uplink(1, |uplink| {
+            *uplink = Uplink { interface, state: UplinkState::Lost as u32, ..Uplink::default() };
+        });
+        let packet = Ipv4::new(CLIENT, Ipv4Addr::new(198, 51, 101, 77)).udp(PHONE_PORT, 53, b"");
+        gateway.passes(Hook::Lan, &packet, GOVERNED);
+    }
+    // One that the daemon has not seen may be the modem, without a guard.
+    gateway.array("newest").set(0, newest - 1, 0).unwrap();
+    let packet = Ipv4::new(CLIENT, Ipv4Addr::new(198, 51, 101, 77)).udp(PHONE_PORT, 53, b"");
+    gateway.refuses(Hook::Lan, &packet, Refused::new(Reason::NoUplinkAddress));
+}

@@ -93,7 +93,7 @@ impl Follower {
     pub(super) async fn judge(&mut self) {
         let events = self.in_force.uplinks.watch.settle(Moment::now());
         let InForce { uplinks, tables, slots, .. } = &mut self.in_force;
-        let done = uplinks.publish(tables, &self.policy, slots, &self.seen);
+        let done = uplinks.publish(tables, &self.policy, slots, &self.seen.at_interfaces_of(&self.ground));
         report(&self.facts, "the state of the uplinks", done).await;
         for event in &events {
             if event.what == What::Lost {
@@ -214,9 +214,8 @@ impl InForce {
     fn follow(&mut self, setup: &Setup, policy: &Policy, was: &Ground, is: &Ground) -> anyhow::Result<()> {
         if is.interfaces != was.interfaces {
             attach::check(policy, &is.interfaces, &setup.pins)?;
-            self.tables.publish_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
+            self.tables.announce_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
         }
-        self.uplinks.publish(&mut self.tables, policy, &self.slots, is)?;
         if (&is.interfaces, &is.clients) != (&was.interfaces, &was.clients) {
             // An interface that was made anew begins with the kernel's defaults.
             for line in self.host.set(policy, is.governs_ipv6())? {
@@ -229,8 +228,11 @@ impl InForce {
         if is.interfaces != was.interfaces {
             let attached = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
             self.take(attached);
+            // An interface without a guard is no uplink yet.
+            self.tables.publish_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
             attach::release_others(policy, &is.interfaces, &setup.pins)?;
         }
-        Ok(())
+        self.uplinks.publish(&mut self.tables, policy, &self.slots, is)?;
+        self.tables.publish_newest(is.newest)
     }
 }

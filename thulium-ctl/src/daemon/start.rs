@@ -144,6 +144,7 @@ impl Start<'_> {
             publish(&mut tables)?;
             attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
         };
+        tables.publish_newest(ground.newest)?;
         release_others(policy, &ground.interfaces, &setup.pins)?;
         for line in uplinks.route(&slots, ground)? {
             say(&line);

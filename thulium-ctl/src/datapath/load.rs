@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 36] = [
+const MAPS: [&str; 37] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -33,6 +33,7 @@ const MAPS: [&str; 36] = [
     "foreign4",
     "uplinks",
     "interfaces",
+    "newest",
     "generation",
     "settings",
     "flow_tables",

@@ -27,14 +27,14 @@ impl Tables {
     /// Gives every flow and host of `policy` its slot, the one it had before if it had one, and writes the names down.
     ///
     /// # Errors
-    /// If this and earlier policies together name more flows or hosts than there are slots.
+    /// If this and earlier policies together name more flows, hosts or uplinks than there are slots.
     pub fn assign_slots(&mut self, policy: &Policy) -> anyhow::Result<Slots> {
         let [flows, hosts, uplinks] = self.names()?;
         let slots = Slots::assign(&flows, &hosts, &uplinks, policy);
-        if slots.reused_flows | slots.reused_hosts != 0 {
+        if slots.reused_flows | slots.reused_hosts | slots.reused_uplinks != 0 {
             return Err(Failure::new(
                 Exit::Policy,
-                "this policy and earlier ones name more than 64 flows or hosts, and counters and sessions remember each",
+                "this policy and earlier ones name more than 64 flows or hosts, or 8 uplinks, and counters and sessions remember each",
                 "Keep names where you can, or forget the old ones with `thulium-ctl down` (it ends all sessions).",
             )
             .into());
@@ -71,6 +71,28 @@ impl Tables {
         forget(&mut self.port_prefixes, |port| is_past(port.generation))
     }
 
+    /// Lets the programs know the links of interfaces to which they are about to be attached. Those that are new have no role yet: while no
+    /// guard stands there, they lead nowhere that clients may go.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn announce_interfaces(&mut self, interfaces: &[Target], slots: &BTreeMap<String, u8>) -> anyhow::Result<()> {
+        for target in interfaces {
+            if self.interfaces.get(&target.index, 0).is_err() {
+                self.interfaces.insert(target.index, Interface { role: 0, ..entry_of(target, slots) }, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the index of the newest interface that was there when the programs were attached.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn publish_newest(&mut self, interface: u32) -> anyhow::Result<()> {
+        Ok(self.newest.set(0, interface, 0)?)
+    }
+
     /// Names the interfaces of the policy. Former ones that refused something keep their names for the counters' sake, but have no
     /// role. `slots` are those of the uplinks' interfaces by name.
     ///
@@ -90,14 +112,19 @@ impl Tables {
                 self.interfaces.insert(index, former, 0)?;
             }
         }
-        for Target { name, index, role, link_header } in interfaces {
-            let uplink = slots.get(name).copied().unwrap_or_default().into();
-            let mut entry = Interface { role: *role as u32, uplink, link_header: *link_header, name: [0; 16] };
-            entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-            self.interfaces.insert(index, entry, 0)?;
+        for target in interfaces {
+            self.interfaces.insert(target.index, entry_of(target, slots), 0)?;
         }
         Ok(())
     }
+}
+
+fn entry_of(target: &Target, slots: &BTreeMap<String, u8>) -> Interface {
+    let Target { name, role, link_header, .. } = target;
+    let uplink = slots.get(name).copied().unwrap_or_default().into();
+    let mut entry = Interface { role: *role as u32, uplink, link_header: *link_header, name: [0; 16] };
+    entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    entry
 }
 
 /// Adds the entries of a generation.

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use anyhow::Context as _;
 use ipnet::{IpNet, Ipv6Net};
 use nix::net::if_::if_nametoindex;
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Ground {
     /// The interfaces of the policy that are there.
     pub interfaces: Vec<Target>,
+    /// Index of the newest interface that there is: indices grow.
+    pub newest: u32,
     /// Who is governed.
     pub clients: Vec<IpNet>,
     /// The uplinks, in the policy's order.
@@ -97,6 +100,8 @@ impl Ground {
     /// # Errors
     /// If the kernel does not list its addresses.
     pub fn read(policy: &Policy, present: &Present, lists: Lists) -> anyhow::Result<Self> {
+        // First: an interface that comes while the others are read is newer.
+        let newest = newest_interface()?;
         let interfaces = Interfaces::list()?;
         let clients = policy.lan.clients.clone().unwrap_or_else(|| {
             let of_lan = || policy.lan.interfaces.iter().flat_map(|name| interfaces.addresses(name));
@@ -112,7 +117,16 @@ impl Ground {
         let uplinks = uplinks.collect();
         let lists =
             Lists { routes: lists.routes.into_iter().filter(|route| route.is_ipv6).collect(), neighbours: Vec::new() };
-        Ok(Self { interfaces: Target::present(policy), clients, uplinks, lists })
+        Ok(Self { interfaces: Target::present(policy), newest, clients, uplinks, lists })
+    }
+
+    /// This, but with the uplinks at the interfaces of `attached`, to which the programs have been attached.
+    pub fn at_interfaces_of(&self, attached: &Self) -> Self {
+        let mut ground = self.clone();
+        for (uplink, attached) in ground.uplinks.iter_mut().zip(&attached.uplinks) {
+            uplink.index = attached.index;
+        }
+        ground
     }
 
     /// IPv6 source prefix → slot of the uplink that its clients belong to.
@@ -314,4 +328,10 @@ const fn is_forwarded(prefix: &IpNet) -> bool {
         IpNet::V4(_) => true,
         IpNet::V6(prefix) => !prefix.addr().is_unicast_link_local(),
     }
+}
+
+/// Index of the newest interface in this network namespace.
+fn newest_interface() -> anyhow::Result<u32> {
+    let interfaces = nix::net::if_::if_nameindex().context("the kernel does not list its interfaces")?;
+    Ok(interfaces.iter().map(nix::net::if_::Interface::index).max().unwrap_or_default())
 }

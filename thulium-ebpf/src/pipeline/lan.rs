@@ -101,7 +101,7 @@ fn leave_to_kernel<F: Forward, A: Network>(
     outcome: &mut Outcome,
 ) {
     let way = A::way(frame, packet.source, packet.destination);
-    if way == Way::Other && is_any_gone(frame) {
+    if way == Way::New && is_any_gone(frame) {
         // The kernel may have a new uplink already, on which no guard stands yet.
         *outcome = Err(Reason::NoUplinkAddress.into());
         return;
@@ -154,7 +154,10 @@ fn sender<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -
     if packet.source.is_unspecified() || packet.source.is_link_scoped() || packet.destination.is_link_scoped() {
         return Sender::Neighbour;
     }
-    if matches!(A::way(frame, packet.destination, packet.source), Way::Elsewhere | Way::Other | Way::By(Role::Uplink)) {
+    if matches!(
+        A::way(frame, packet.destination, packet.source),
+        Way::Elsewhere | Way::Other | Way::New | Way::By(Role::Uplink)
+    ) {
         return Sender::Spoofed;
     }
     if judge::is_client(moment, &packet.source) { Sender::Client } else { Sender::Foreign }
@@ -192,7 +195,8 @@ fn send_out<F: Forward, A: Network>(
 ) {
     // SAFETY: `entry` is a live map value of plain words.
     let (rewrite, flow) = unsafe { (&(*entry).rewrite, (*entry).flow) };
-    let slot = match table::uplink(&packet.key(Side::Lan), entry) {
+    let key = packet.key(Side::Lan);
+    let slot = match table::uplink(&key, entry) {
         Ok(slot) => slot,
         Err(reason) => {
             *outcome = Err(Refusal::of_flow(reason, flow));
@@ -213,7 +217,6 @@ fn send_out<F: Forward, A: Network>(
         *outcome = Err(Refusal::of_flow(reason, flow));
         return;
     }
-    let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.interface());
     table::touch(&key, entry, packet, frame.segments(), moment);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {

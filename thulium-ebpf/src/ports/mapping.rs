@@ -14,6 +14,7 @@ use crate::{
     maps::{MAPPINGS, PORTS, UPLINKS},
     moment::Moment,
     parse::Packet,
+    session::Ends,
 };
 
 /// The external endpoint of the packet's client endpoint, held for one more session. The same for all its sessions,
@@ -22,10 +23,10 @@ use crate::{
 pub(super) fn hold<H: Hook>(
     frame: &H,
     packet: &Packet<Address4>,
-    slot: u8,
+    ends: &Ends,
     moment: &Moment,
 ) -> Result<Endpoint<Address4>, Reason> {
-    let uplink = UPLINKS.get(u32::from(slot)).ok_or(Reason::NoUplinkAddress)?;
+    let uplink = UPLINKS.get(u32::from(ends.uplink)).ok_or(Reason::NoUplinkAddress)?;
     if uplink.translates == 0 {
         return Ok(Endpoint::new(packet.source, packet.source_port));
     }
@@ -33,7 +34,7 @@ pub(super) fn hold<H: Hook>(
         return Err(Reason::NoUplinkAddress);
     }
     let client = Endpoint::new(packet.source, packet.source_port);
-    let key = MappingKey { client, epoch: uplink.epoch, protocol: packet.protocol, uplink: slot, pad: 0 };
+    let key = MappingKey { client, epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink, pad: 0 };
     if let Some(external) = MAPPINGS.get_ptr(key) {
         // SAFETY: a live map value of plain words.
         let external = unsafe { *external };

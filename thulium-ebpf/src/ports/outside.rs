@@ -7,7 +7,7 @@ use crate::{
     maps::{PORTS, Tables},
     moment::Moment,
     parse::{Headers, Packet},
-    session::client,
+    session::{Ends, client},
     uplinks,
 };
 
@@ -32,7 +32,7 @@ pub trait Outside: Tables + Headers {
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool;
 
     /// The external endpoint of the packet's client endpoint, held for one more session.
-    fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, slot: u8, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
+    fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, ends: &Ends, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
 
     /// Gives back what a session held, given its LAN-side key, at `now` (`CLOCK_MONOTONIC`, nanoseconds, or [`UNUSED`]).
     fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64);
@@ -82,8 +82,8 @@ impl Outside for Address4 {
     }
 
     #[inline(always)]
-    fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, slot: u8, moment: &Moment) -> Result<Endpoint<Self>, Reason> {
-        mapping::hold(frame, packet, slot, moment)
+    fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, ends: &Ends, moment: &Moment) -> Result<Endpoint<Self>, Reason> {
+        mapping::hold(frame, packet, ends, moment)
     }
 
     #[inline(always)]
@@ -143,7 +143,7 @@ impl Outside for Address6 {
     }
 
     #[inline(always)]
-    fn hold<H: Hook>(_: &H, packet: &Packet<Self>, _: u8, _: &Moment) -> Result<Endpoint<Self>, Reason> {
+    fn hold<H: Hook>(_: &H, packet: &Packet<Self>, _: &Ends, _: &Moment) -> Result<Endpoint<Self>, Reason> {
         Ok(Endpoint::new(packet.source, packet.source_port))
     }
 

@@ -14,7 +14,7 @@ pub mod table;
 pub mod tcp;
 
 #[cfg(target_arch = "bpf")]
-pub use open::open;
+pub use open::{Ends, open};
 
 use crate::{
     abi::{Client, Settings, TcpState},

@@ -32,17 +32,19 @@ pub fn open<H: Hook, A: Outside>(
         return Ok(());
     }
     let uplink = client::join(&packet.source, moment)?;
-    let external = match A::hold(frame, packet, uplink, moment) {
+    // The epoch before all else: user space raises it after it has changed the address or the state, so that no session of the old
+    // address has the new epoch, which would keep it for ever.
+    let ends = Ends { lan, epoch: UPLINKS.get(u32::from(uplink)).map_or(0, A::epoch), uplink };
+    let external = match A::hold(frame, packet, &ends, moment) {
         Ok(external) => external,
         Err(reason) => {
             client::leave(&packet.source, moment.now);
             return Err(reason);
         }
     };
-    let inserted = insert(packet, &external, admission, &Ends { lan, uplink }, moment);
+    let inserted = insert(packet, &external, admission, &ends, moment);
     if inserted != Inserted::Both {
-        let epoch = UPLINKS.get(u32::from(uplink)).map_or(0, A::epoch);
-        A::release(&packet.key(Side::Lan), &external, epoch, uplink, UNUSED);
+        A::release(&packet.key(Side::Lan), &external, ends.epoch, uplink, UNUSED);
         client::leave(&packet.source, moment.now);
     }
     match inserted {
@@ -65,11 +67,13 @@ fn stray<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Reason {
 }
 
 /// Where a session begins and ends in the gateway.
-struct Ends {
+pub struct Ends {
     /// Index of the LAN interface that the client is at.
-    lan: u32,
+    pub lan: u32,
+    /// Epoch of the uplink.
+    pub epoch: u32,
     /// Slot of the uplink that it takes.
-    uplink: u8,
+    pub uplink: u8,
 }
 
 /// What became of a session's entries.
@@ -122,9 +126,6 @@ fn insert<A: Outside>(
     moment: &Moment,
 ) -> Inserted {
     let Some(uplink) = UPLINKS.get(u32::from(ends.uplink)) else { return Inserted::Full };
-    // The epoch first: user space raises it after it has changed the address or the state, so that no session of the old address, or of
-    // an uplink that was lost since the client was sent there, has the new epoch, which would keep it for ever.
-    let epoch = A::epoch(uplink);
     if !A::is_current(uplink, external) {
         return Inserted::Full;
     }
@@ -142,7 +143,7 @@ fn insert<A: Outside>(
         packets: 0,
         bytes: 0,
         hosts: admission.hosts,
-        epoch,
+        epoch: ends.epoch,
         flow: admission.flow,
         uplink: ends.uplink,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,

@@ -19,6 +19,8 @@ pub struct Slots {
     pub reused_flows: u64,
     /// The same for hosts: addresses and sessions that carry the bit belong to the old host.
     pub reused_hosts: u64,
+    /// The same for uplinks: clients that are pinned to the slot belong to the old one.
+    pub reused_uplinks: u64,
 }
 
 impl Slots {
@@ -35,9 +37,8 @@ impl Slots {
         let (flows, reused_flows) = assign(previous_flows, &flows);
         let (hosts, reused_hosts) = assign(previous_hosts, &hosts);
         let names = policy.uplinks.iter().map(|uplink| uplink.name.as_str()).collect::<Vec<_>>();
-        // Sessions of an uplink that left the policy are absent by its epoch: its slot may be another's at once.
-        let (uplinks, _) = assign(previous_uplinks, &names);
-        Self { flows, hosts, uplinks, reused_flows, reused_hosts }
+        let (uplinks, reused_uplinks) = assign(previous_uplinks, &names);
+        Self { flows, hosts, uplinks, reused_flows, reused_hosts, reused_uplinks }
     }
 
     /// The slot of a flow.

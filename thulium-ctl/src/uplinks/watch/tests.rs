@@ -45,7 +45,8 @@ impl Gateway {
         let policy = policy::parse("policy.yaml", format!("{POLICY}{more}").as_bytes()).unwrap();
         let slots = Slots::assign(&[], &[], &[], &policy);
         let uplinks = vec![seen("isp-a", "eth0", 100), seen("isp-b", "eth2", 101)];
-        let ground = Ground { interfaces: Vec::new(), clients: Vec::new(), uplinks, lists: Lists::default() };
+        let ground =
+            Ground { interfaces: Vec::new(), newest: 0, clients: Vec::new(), uplinks, lists: Lists::default() };
         let states = states.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect();
         let start = Moment::now();
         let watch = Watch::new(&policy, &slots, &states, &ground, start);

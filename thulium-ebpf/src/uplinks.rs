@@ -34,10 +34,12 @@ pub fn interface_of(slot: u8) -> u32 {
     UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.interface)
 }
 
-/// The uplink that a client takes which is pinned to none; [`NO_SLOT`]: there is none for it at present.
+/// The uplink that a client takes which is pinned to none, and whether it takes it in place of another; [`NO_SLOT`]: there is none for
+/// it at present.
 #[inline(always)]
-pub fn choice(client: Address4) -> u8 {
-    CHOSEN.get(0).map_or(NO_SLOT, |choices| choices.slots[client.spread(CHOICES)])
+pub fn choice(client: Address4) -> (u8, bool) {
+    let place = client.spread(CHOICES);
+    CHOSEN.get(0).map_or((NO_SLOT, false), |choices| (choices.slots[place], choices.substitutes >> place & 1 == 1))
 }
 
 /// The uplink that the prefix of an IPv6 client belongs to; [`NO_SLOT`]: none.

@@ -97,6 +97,28 @@ fn a_probe_that_nobody_answers_anywhere_moves_nobody() -> Result<()> {
     gateway.expect_refused(&[])
 }
 
+#[test]
+fn clients_wait_and_are_counted_while_every_link_is_cut() -> Result<()> {
+    let (lab, _server) = lab()?;
+    let gateway = lab.start(POLICY_TWO_UPLINKS)?;
+    let phone = Phone::new(&lab, 10)?;
+    phone.wait_by(Isp::A, Duration::from_secs(5))?;
+    lab.cut(Isp::A)?;
+    phone.wait_by(Isp::B, Duration::from_secs(5))?;
+    let before = phone.seen()?;
+    lab.cut(Isp::B)?;
+    within(Duration::from_secs(5), "the refusals", || {
+        let _ = phone.seen();
+        let refused = gateway.refused()?;
+        ensure!(refused.of("uplink-down") > 0, "{refused}");
+        Ok(())
+    })?;
+    lab.restore(Isp::B)?;
+    phone.wait_by(Isp::B, Duration::from_secs(5))?;
+    assert_eq!(phone.seen()?, before, "the same session");
+    Ok(())
+}
+
 /// With the only default route of the main table goes the kernel's knowledge of what lies beyond an uplink.
 #[test]
 fn the_uplink_that_has_the_only_default_route_goes() -> Result<()> {

@@ -58,7 +58,7 @@ impl Gateway {
     }
 
     fn choose(&mut self, slot: u8) {
-        self.array("choices").set(0, Choices { slots: [slot; 64] }, 0).unwrap();
+        self.array("choices").set(0, Choices { slots: [slot; 64], substitutes: 0 }, 0).unwrap();
     }
 
     fn change_uplink(&mut self, slot: u32, change: impl FnOnce(&mut Uplink)) {
@@ -146,7 +146,7 @@ fn a_client_keeps_the_uplink_of_its_first_packet() {
 #[test]
 fn clients_are_spread_by_their_addresses() {
     let mut gateway = gateway();
-    let mut choices = Choices { slots: [0; 64] };
+    let mut choices = Choices { slots: [0; 64], substitutes: 0 };
     choices.slots[32..].fill(1);
     gateway.array("choices").set(0, choices, 0).unwrap();
     let taken: Vec<u32> = (10..50)
@@ -198,6 +198,20 @@ fn a_client_moves_whole_when_its_uplink_is_lost_and_does_not_return_in_mid_call(
     gateway.hang_up(CLIENT);
     leaves(&mut gateway, CLIENT, UPLINK);
     assert_eq!(gateway.client(CLIENT.into()).unwrap().cause, PinCause::Returned as u32);
+}
+
+#[test]
+fn a_client_that_came_while_its_own_uplink_was_lost_goes_there_when_it_has_no_session() {
+    let mut gateway = gateway();
+    gateway.array("choices").set(0, Choices { slots: [1; 64], substitutes: u64::MAX }, 0).unwrap();
+    leaves(&mut gateway, CLIENT, SECOND);
+    gateway.choose(0);
+    assert_eq!(gateway.admits(Hook::Lan, &web_out(SYN))[12..16], SECOND.octets(), "in mid-call");
+    gateway.hang_up(CLIENT);
+    leaves(&mut gateway, CLIENT, UPLINK);
+    gateway.hang_up(CLIENT);
+    gateway.choose(1);
+    leaves(&mut gateway, CLIENT, UPLINK);
 }
 
 #[test]

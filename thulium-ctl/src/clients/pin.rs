@@ -16,6 +16,8 @@ pub enum Cause {
     Moved,
     /// The uplink that it had moved away from came back.
     Returned,
+    /// It was pinned to none, and the uplink that it would have taken was not usable.
+    Substitute,
 }
 
 impl Cause {
@@ -23,9 +25,11 @@ impl Cause {
     const fn from_number(number: u32) -> Self {
         const MOVED: u32 = PinCause::Moved as u32;
         const RETURNED: u32 = PinCause::Returned as u32;
+        const SUBSTITUTE: u32 = PinCause::Substitute as u32;
         match number {
             MOVED => Self::Moved,
             RETURNED => Self::Returned,
+            SUBSTITUTE => Self::Substitute,
             _ => Self::First,
         }
     }
@@ -36,6 +40,7 @@ impl Cause {
             Self::First => PinCause::First,
             Self::Moved => PinCause::Moved,
             Self::Returned => PinCause::Returned,
+            Self::Substitute => PinCause::Substitute,
         }) as u32
     }
 }

@@ -1,7 +1,5 @@
 //! What the daemon puts into the kernel of the uplinks: their entries in the maps, and the routes for marked packets.
 
-use thulium_ebpf::abi::CHOICES;
-
 use crate::{
     datapath::{
         host::routing::{Outlet, Routing, Way},
@@ -35,13 +33,8 @@ impl Uplinks {
         let is_alone = self.watch.is_alone();
         let pairs = self.watch.uplinks().iter().zip(&ground.uplinks);
         let entries: Vec<UplinkEntry> = pairs.map(|(watched, seen)| entry(watched, seen, is_alone)).collect();
-        tables.publish_uplinks(&entries, self.places(ground))?;
+        tables.publish_uplinks(&entries, self.watch.choices(ground))?;
         tables.publish_homes(&ground.homes(policy, slots))
-    }
-
-    /// Which uplink a new client takes, by place.
-    pub(super) fn places(&self, ground: &Ground) -> [u8; CHOICES] {
-        self.watch.choices(ground)
     }
 
     /// Sets the routes for marked packets. Returns what was changed, a sentence each.

@@ -62,6 +62,8 @@ pub enum Why {
     Moved,
     /// The one that it had moved away from came back.
     Returned,
+    /// It was pinned to none, and the uplink that it would have taken was not usable.
+    Substitute,
     /// Its address belongs to it (IPv6).
     Prefix,
 }
@@ -198,6 +200,7 @@ fn pin_report(address: IpAddr, client: &Client, known: Known<'_>) -> Option<PinR
         Cause::First => Why::First,
         Cause::Moved => Why::Moved,
         Cause::Returned => Why::Returned,
+        Cause::Substitute => Why::Substitute,
     };
     let age = |then: u64| clocks.wall.saturating_sub(then);
     Some(PinReport { uplink: pin.uplink, age: age(pin.since), idle: pin.idle.map(age), why, from: pin.from })

@@ -103,7 +103,7 @@ pub struct ProbeReport {
 impl Watch {
     /// The uplinks in the policy's order. `untested`: why no probe asks anybody.
     pub fn reports(&self, ground: &Ground, untested: Option<&str>, now: Moment) -> Vec<UplinkReport> {
-        let places = self.choices(ground);
+        let places = self.choices(ground).slots;
         let report = |(watched, seen): (&Watched, &UplinkGround)| {
             let share = places.iter().filter(|slot| **slot == watched.slot).count();
             watched.report(seen, u8::try_from(share).unwrap_or(u8::MAX), untested, now)

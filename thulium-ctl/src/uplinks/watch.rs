@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use thulium_ebpf::abi::{CHOICES, UplinkState};
+use thulium_ebpf::abi::{CHOICES, Choices, UplinkState};
 
 use super::{
     Candidate, Ground, UplinkGround, choices,
@@ -149,21 +149,27 @@ impl Watch {
     }
 
     /// Which uplink a new IPv4 client takes, by place. One alone takes all, whatever its state.
-    pub fn choices(&self, ground: &Ground) -> [u8; CHOICES] {
-        let candidate = |(uplink, seen): (&Watched, &UplinkGround),
-                         usable: &dyn Fn(&Watched, &UplinkGround) -> bool| {
-            Candidate { slot: uplink.slot, weight: uplink.weight, usable: usable(uplink, seen) }
-        };
-        let of = |usable: &dyn Fn(&Watched, &UplinkGround) -> bool| -> Vec<Candidate> {
-            self.uplinks.iter().zip(&ground.uplinks).map(|pair| candidate(pair, usable)).collect()
-        };
+    pub fn choices(&self, ground: &Ground) -> Choices {
         let is_up = |uplink: &Watched| uplink.standing == Standing::Up;
-        let best = of(&|uplink, seen| is_up(uplink) && seen.carries_ipv4());
-        if best.iter().any(|candidate| candidate.usable) {
+        let best = self.candidates(ground, |uplink, seen| is_up(uplink) && seen.carries_ipv4());
+        let slots = if best.iter().any(|candidate| candidate.usable) {
             choices(&best)
         } else {
-            choices(&of(&|uplink, _| is_up(uplink)))
-        }
+            choices(&self.candidates(ground, |uplink, _| is_up(uplink)))
+        };
+        let regular = choices(&self.candidates(ground, |_, _| true));
+        let is_substitute = |place: &usize| slots[*place] != regular[*place];
+        let substitutes = (0..CHOICES).filter(is_substitute).fold(0, |places, place| places | 1 << place);
+        Choices { slots, substitutes }
+    }
+
+    fn candidates(&self, ground: &Ground, usable: impl Fn(&Watched, &UplinkGround) -> bool) -> Vec<Candidate> {
+        let candidate = |(uplink, seen): (&Watched, &UplinkGround)| Candidate {
+            slot: uplink.slot,
+            weight: uplink.weight,
+            usable: usable(uplink, seen),
+        };
+        self.uplinks.iter().zip(&ground.uplinks).map(candidate).collect()
     }
 }
 

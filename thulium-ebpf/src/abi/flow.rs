@@ -264,6 +264,8 @@ pub enum PinCause {
     Moved = 1,
     /// It went back there without a session, since the uplink that it had moved away from is up again.
     Returned = 2,
+    /// It was pinned to none, and the uplink that it would have taken was not usable.
+    Substitute = 3,
 }
 
 const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);

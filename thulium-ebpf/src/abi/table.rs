@@ -92,7 +92,11 @@ pub const CHOICES: usize = 64;
 pub struct Choices {
     /// Slots of uplinks; [`super::NO_SLOT`]: there is none.
     pub slots: [u8; CHOICES],
+    /// The places, a bit each, that another uplink would have if it was usable: who is pinned by one of them goes there later.
+    pub substitutes: u64,
 }
+
+const _: () = assert!(CHOICES == u64::BITS as usize);
 
 /// What an uplink has carried since the maps were made.
 #[repr(C)]

@@ -57,17 +57,22 @@ pub fn join<A: Outside>(address: &A, moment: &Moment) -> Result<u8, Reason> {
 pub fn pin(address: &Address4, client: *mut Client, moment: &Moment) -> Result<u8, Reason> {
     // SAFETY: a live map value of plain words. Two CPUs that pin a client at the same moment come to the same.
     let known = unsafe { &*client };
-    let (slot, choice) = (known.uplink as u8, uplinks::choice(*address));
+    let slot = known.uplink as u8;
+    let (choice, is_substitute) = uplinks::choice(*address);
     let state = uplinks::state_of(slot);
     let renewal = pin::renewal(known, state, choice, moment.now, moment.settings.release_after_idle);
-    let Some(cause) = renewal else {
+    let Some(mut cause) = renewal else {
         return if matches!(state, UplinkState::Held) { Err(Reason::UplinkDown) } else { Ok(slot) };
     };
     if choice == NO_SLOT {
         return Err(Reason::UplinkDown);
     }
-    if matches!(cause, PinCause::Moved) && slot != choice {
-        uplinks::count_moved_client(slot);
+    if matches!(cause, PinCause::Moved) {
+        if slot != choice {
+            uplinks::count_moved_client(slot);
+        }
+    } else if is_substitute {
+        cause = PinCause::Substitute;
     }
     // SAFETY: as above.
     unsafe {

@@ -19,8 +19,8 @@ pub const fn renewal(
     if matches!(state, UplinkState::Lost | UplinkState::Unused) {
         return Some(PinCause::Moved);
     }
-    let was_moved = client.cause == PinCause::Moved as u32;
-    if has_none && was_moved && choice != NO_SLOT && client.uplink != choice as u32 {
+    let belongs_elsewhere = client.cause == PinCause::Moved as u32 || client.cause == PinCause::Substitute as u32;
+    if has_none && belongs_elsewhere && choice != NO_SLOT && client.uplink != choice as u32 {
         return Some(PinCause::Returned);
     }
     None
@@ -65,11 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_moved_returns_without_sessions_only() {
-        let moved = Client { cause: PinCause::Moved as u32, ..client() };
-        assert_eq!(renew(&moved, UplinkState::Up, HOUR), None);
-        let idle = Client { sessions: 0, ..moved };
-        assert_eq!(renew(&idle, UplinkState::Up, HOUR), Some(PinCause::Returned));
+    fn a_client_that_was_moved_or_came_meanwhile_returns_without_sessions_only() {
+        let with = |cause: PinCause| Client { cause: cause as u32, ..client() };
+        for cause in [PinCause::Moved, PinCause::Substitute] {
+            assert_eq!(renew(&with(cause), UplinkState::Up, HOUR), None);
+            let idle = Client { sessions: 0, ..with(cause) };
+            assert_eq!(renew(&idle, UplinkState::Up, HOUR), Some(PinCause::Returned));
+        }
+        let idle = Client { sessions: 0, ..with(PinCause::Moved) };
         assert_eq!(renewal(&idle, UplinkState::Up, 1, HOUR, 12 * HOUR), None, "that is where it would return to");
         assert_eq!(renewal(&idle, UplinkState::Up, NO_SLOT, HOUR, 12 * HOUR), None, "nowhere to return to");
         let settled = Client { cause: PinCause::First as u32, ..idle };

@@ -8,9 +8,7 @@ use std::{
 use anyhow::Context;
 use aya::maps::lpm_trie::Key;
 use ipnet::Ipv6Net;
-use thulium_ebpf::abi::{
-    Address4, Address6, CHOICES, Choices, Port, RemotePrefix, SlotName, UPLINK_SLOTS, Uplink, UplinkState,
-};
+use thulium_ebpf::abi::{Address4, Address6, Choices, Port, RemotePrefix, SlotName, UPLINK_SLOTS, Uplink, UplinkState};
 
 use crate::{datapath::tables::Tables, observe::Source as _, uplinks::Outside};
 
@@ -85,16 +83,15 @@ impl Tables {
         Ok(self.clients()?.iter().filter(|(_, client)| client.pinned != 0 && client.uplink == u32::from(slot)).count())
     }
 
-    /// Makes the uplinks those of the policy, and sends new IPv4 clients to the slots in `places`. Whoever loses an uplink finds another
+    /// Makes the uplinks those of the policy, and sends new IPv4 clients by these `choices`. Whoever loses an uplink finds another
     /// already chosen; an uplink that left the policy has neither sessions nor clients any more.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn publish_uplinks(&mut self, entries: &[UplinkEntry], places: [u8; CHOICES]) -> anyhow::Result<()> {
+    pub fn publish_uplinks(&mut self, entries: &[UplinkEntry], choices: Choices) -> anyhow::Result<()> {
         for entry in entries.iter().filter(|entry| entry.carries()) {
             self.publish_uplink(entry)?;
         }
-        let choices = Choices { slots: places };
         if self.choices.get(&0, 0)? != choices {
             self.choices.set(0, choices, 0)?;
         }

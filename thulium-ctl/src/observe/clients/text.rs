@@ -78,6 +78,7 @@ fn moved(pin: &PinReport) -> String {
         (Why::First | Why::Prefix, _) => "-".to_owned(),
         (Why::Moved, Some(from)) => format!("{from} was lost"),
         (Why::Moved, None) => "another was lost".to_owned(),
+        (Why::Substitute, _) => "its own was down".to_owned(),
         (Why::Returned, Some(from)) => format!("back from {from}"),
         (Why::Returned, None) => "back again".to_owned(),
     }

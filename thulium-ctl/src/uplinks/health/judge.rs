@@ -38,7 +38,7 @@ impl Standing {
 
 /// The standing of each uplink, after the one that it `was` in. A call is cut only if there is a better place for its client to go:
 ///
-/// * What is wrong for certain costs an uplink its clients if another one has no such fault.
+/// * What is wrong for certain costs an uplink its clients if another one has no such fault; else they wait.
 /// * What only the probe says does so if the probe of another one is answered: else whoever is asked may be dead.
 /// * An uplink that is lost stays so until it is well again, or no other one carries anything.
 pub fn judge(uplinks: &[(Assessment, Standing)], on_down: OnUplinkDown) -> Vec<Standing> {
@@ -53,6 +53,8 @@ pub fn judge(uplinks: &[(Assessment, Standing)], on_down: OnUplinkDown) -> Vec<S
             return match (has_better, holds) {
                 (true, true) => Standing::Held,
                 (true, false) => Standing::Lost,
+                // What cannot leave at all is refused and counted, until the fault is over.
+                (false, _) if uplinks.len() > 1 && *was != Standing::Lost => Standing::Held,
                 (false, _) => *was,
             };
         }
@@ -105,9 +107,11 @@ mod tests {
             assert_eq!(moved([(CUT, Up), (other, Up)]), [Lost, Up]);
         }
         assert_eq!(moved([(CUT, Up), (SILENT, Up)]), [Lost, Up], "better a probe that fails than no link");
-        assert_eq!(moved([(CUT, Up), (CUT, Up)]), [Up, Up], "nobody is moved to nowhere");
+        assert_eq!(moved([(CUT, Up), (CUT, Up)]), [Held, Held], "nobody is moved to nowhere");
         let failing_for_certain = Assessment { is_certain: true, ..FAILING };
-        assert_eq!(moved([(CUT, Up), (failing_for_certain, Up)]), [Up, Up], "both go at once");
+        assert_eq!(moved([(CUT, Up), (failing_for_certain, Up)]), [Held, Up], "both go at once");
+        let flapping = Assessment { is_certain: false, is_lasting: false, ..CUT };
+        assert_eq!(moved([(flapping, Held), (CUT, Held)]), [Up, Lost], "the first that is back carries at once");
     }
 
     #[test]
@@ -132,7 +136,7 @@ mod tests {
         }
         assert_eq!(moved([(WELL, Lost), (WELL, Up)]), [Up, Up]);
         assert_eq!(moved([(SILENT, Lost), (CUT, Up)]), [Up, Lost]);
-        assert_eq!(moved([(CUT, Lost), (CUT, Up)]), [Lost, Up]);
+        assert_eq!(moved([(CUT, Lost), (CUT, Up)]), [Lost, Held]);
         assert_eq!(moved([(SILENT, Lost), (SILENT, Lost)]), [Up, Up], "one must carry");
     }
 

@@ -80,7 +80,7 @@ impl Gateway {
 
     /// The slots that take new clients.
     fn takers(&self) -> Vec<u8> {
-        let mut slots = self.watch.choices(&self.ground).to_vec();
+        let mut slots = self.watch.choices(&self.ground).slots.to_vec();
         slots.dedup();
         slots
     }

@@ -204,9 +204,9 @@ impl Watched {
         now: Moment,
     ) -> Self {
         let mut health = match state {
-            UplinkState::Unused => Health::fresh(limits, seen.sight(), now.instant),
+            UplinkState::Unused => Health::fresh(limits, false, seen.sight(), now.instant),
             UplinkState::Up => Health::new(limits, false, now.instant),
-            UplinkState::Lost | UplinkState::Held => Health::new(limits, true, now.instant),
+            UplinkState::Lost | UplinkState::Held => Health::fresh(limits, true, seen.sight(), now.instant),
         };
         health.look(seen.sight(), now.instant);
         let standing = match state {

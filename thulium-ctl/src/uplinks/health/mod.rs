@@ -171,9 +171,10 @@ impl Health {
         }
     }
 
-    /// Of an uplink that has carried nothing yet: what is wrong with it counts at once.
-    pub fn fresh(limits: Limits, sight: Sight, now: Instant) -> Self {
-        let mut health = Self::new(limits, false, now);
+    /// Of an uplink that has carried nothing yet, or (`was_lost`) that an earlier run of the daemon gave up: what is wrong with it counts at
+    /// once.
+    pub fn fresh(limits: Limits, was_lost: bool, sight: Sight, now: Instant) -> Self {
+        let mut health = Self::new(limits, was_lost, now);
         health.look(sight, now);
         if sight.fault.is_some() {
             (health.down, health.is_lasting, health.condition) = (sight.fault, true, Condition::Down);

@@ -175,6 +175,10 @@ fn one_that_was_lost_before_the_daemon_must_prove_itself() {
 #[test]
 fn one_that_is_new_and_has_no_link_is_down_at_once() {
     let start = Instant::now();
-    assert_eq!(Health::fresh(LIMITS, CUT, start).condition(), Condition::Down);
-    assert_eq!(Health::fresh(LIMITS, FINE, start).condition(), Condition::Up);
+    for was_lost in [false, true] {
+        let cut = Health::fresh(LIMITS, was_lost, CUT, start);
+        assert_eq!((cut.condition(), cut.assessment().is_lasting), (Condition::Down, true));
+    }
+    assert_eq!(Health::fresh(LIMITS, false, FINE, start).condition(), Condition::Up);
+    assert_eq!(Health::fresh(LIMITS, true, FINE, start).condition(), Condition::Down, "it must prove itself");
 }

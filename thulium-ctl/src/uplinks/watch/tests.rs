@@ -42,9 +42,14 @@ fn seen(name: &str, interface: &str, last: u8) -> UplinkGround {
 
 impl Gateway {
     fn new(more: &str, states: &[(&str, UplinkState)]) -> Self {
+        Self::with(more, states, Link::Up)
+    }
+
+    /// One whose first uplink has this link at the start.
+    fn with(more: &str, states: &[(&str, UplinkState)], link: Link) -> Self {
         let policy = policy::parse("policy.yaml", format!("{POLICY}{more}").as_bytes()).unwrap();
         let slots = Slots::assign(&[], &[], &[], &policy);
-        let uplinks = vec![seen("isp-a", "eth0", 100), seen("isp-b", "eth2", 101)];
+        let uplinks = vec![UplinkGround { link, ..seen("isp-a", "eth0", 100) }, seen("isp-b", "eth2", 101)];
         let ground =
             Ground { interfaces: Vec::new(), newest: 0, clients: Vec::new(), uplinks, lists: Lists::default() };
         let states = states.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect();
@@ -148,6 +153,16 @@ fn hold_lets_clients_wait_for_a_link_and_spares_them_a_probe() {
     gateway.look(10);
     assert_eq!(gateway.look(11), [What::Held]);
     assert_eq!(gateway.states(), [Held, Up]);
+}
+
+#[test]
+fn who_waits_for_a_cut_link_waits_for_it_after_a_restart_too() {
+    let held = [("isp-a", Held), ("isp-b", Up)];
+    let mut gateway = Gateway::with("on_uplink_down: hold\n", &held, Link::NoCarrier);
+    assert_eq!((gateway.settle(0), gateway.states()), (vec![], vec![Held, Up]));
+    gateway.ground.uplinks[0].link = Link::Up;
+    gateway.look(1);
+    assert_eq!(gateway.states(), [Up, Up], "at once, without a probe");
 }
 
 #[test]

@@ -92,13 +92,13 @@ reasons! {
     IcmpForged = 29, "icmp-forged", "an ICMP error that cannot be genuine: it went to another than the sender of what it quotes, or its checksum is wrong",
         "Somebody tries to disturb sessions, or a device on the way damages packets; `tcpdump -v icmp` on that interface shows it.";
     AddressUnknown = 30, "address-unknown", "a flow has this port, but no host of the policy has this address",
-        "If it is Thulium's, the client got another DNS answer than the gateway: `thulium-ctl hosts` shows what is known; let clients use the gateway's resolver, or name theirs under `resolvers`.";
+        "If it is Thulium's, the client got another DNS answer than the gateway: `thulium-ctl hosts` shows what is known; let clients use the gateway's resolver, or name theirs under `resolvers`. If DNS told it a private address, the host needs `private_answers: true`.";
     AddressExpired = 31, "address-expired", "the address was a host's, but DNS stopped naming it longer than `keep_old` ago",
         "The client clings to an old DNS answer, or the gateway's resolvers lag behind: `thulium-ctl hosts`; raise the host's `keep_old` if it needs longer.";
     UplinkLost = 32, "uplink-lost", "its session went by an uplink, or from a public address, that is lost",
         "The client has to connect anew, and was told so if it was TCP: `thulium-ctl uplinks` shows what was lost and when.";
     UplinkDown = 33, "uplink-down", "the client's uplink is down, and no other may carry it",
-        "See `thulium-ctl uplinks`; with `on_uplink_down: move` clients would take another uplink.";
+        "See `thulium-ctl uplinks`. IPv6 cannot take another uplink; with `on_uplink_down: move` IPv4 clients do, if one is usable.";
     UplinkPrefix = 34, "uplink-prefix", "its IPv6 source address belongs to no uplink's prefix",
         "Name the prefix under `prefixes` of the uplink that it came from, or stop advertising it in the LAN.";
 }

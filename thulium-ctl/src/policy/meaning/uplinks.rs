@@ -80,19 +80,22 @@ fn ipv6(uplinks: &[UplinkPolicy]) -> String {
 }
 
 /// What counts as a failure, and what it means for clients.
-fn failure(policy: &Policy) -> [String; 4] {
+fn failure(policy: &Policy) -> Vec<String> {
     let link = period(policy.health.link_down);
-    let seen = format!("It is lost when it has had no link, address or next hop for {link}, if another one has.");
+    let seen =
+        format!("It is lost when it has had no link, address, route or next hop for {link}, if another one has.");
     let probed = black_hole(policy);
     match policy.on_uplink_down {
-        OnUplinkDown::Move => [
+        OnUplinkDown::Move => vec![
             seen,
             probed,
-            "Its clients move to another one together: sessions end, and are opened anew from another public address."
+            "Its IPv4 clients move to another one together: sessions end, and are opened anew from another public address."
+                .to_owned(),
+            "IPv6 does not move, since addresses belong to their uplink: new sessions wait, refused as uplink-down."
                 .to_owned(),
             "When it is back, clients without a session return to it. Nobody moves in a call.".to_owned(),
         ],
-        OnUplinkDown::Hold => [
+        OnUplinkDown::Hold => vec![
             seen,
             probed,
             "Its clients wait for it (hold), with their address and sessions.".to_owned(),
@@ -111,7 +114,7 @@ fn black_hole(policy: &Policy) -> String {
     match probed {
         Some((host, port)) => {
             format!(
-                "So it is when TCP connections to {host}, port {port}, get no answer for {time}, if another one's do."
+                "So it is within {time} when TCP connections to {host}, port {port}, get no answer, if another one's do."
             )
         }
         None => "Nothing is probed: a link that is up and carries nothing is not noticed.".to_owned(),

@@ -114,16 +114,17 @@ fn the_meaning_tells_how_a_failure_is_noticed_and_what_follows() {
     says(
         &with_uplinks(two, ""),
         &[
-            "had no link, address or next hop for 1 s, if another one has.",
-            "TCP connections to thulium, port 443, get no answer for 10 s, if another one's do.",
-            "Its clients move to another one together",
+            "had no link, address, route or next hop for 1 s, if another one has.",
+            "So it is within 10 s when TCP connections to thulium, port 443, get no answer, if another one's do.",
+            "Its IPv4 clients move to another one together",
+            "IPv6 does not move, since addresses belong to their uplink: new sessions wait, refused as uplink-down.",
             "Nobody moves in a call.",
         ],
     );
     says(
         &with_uplinks(two, "on_uplink_down: hold\nhealth: { black_hole: 1min, probe: { to: stun, port: 80/tcp } }"),
         &[
-            "TCP connections to stun, port 80, get no answer for 1 min",
+            "So it is within 1 min when TCP connections to stun, port 80, get no answer",
             "wait for it (hold)",
             "New clients take another",
         ],

@@ -111,6 +111,7 @@ impl Probes {
     fn bind(&self, slot: u8, seen: &UplinkGround, target: &Target, failures: u32) -> Result<Probe, String> {
         let path = Path {
             interface: &seen.interface,
+            link: seen.link,
             mark: self.marks.of_slot(slot.into()).unwrap_or_default(),
             source4: seen.ipv4.filter(|_| seen.way4.leads_out()),
             source6: seen.ipv6.filter(|_| seen.way6.leads_out()),

@@ -18,7 +18,10 @@ pub use self::{
     judge::{Assessment, Standing, judge},
     probe::{Path, Probe, Target, is_asked_for, targets},
 };
-use crate::policy::{self, Policy};
+use crate::{
+    observe::status::Link,
+    policy::{self, Policy},
+};
 
 /// Probes in a row that nobody answers until an uplink counts as a black hole.
 const FAILURES: u32 = 3;
@@ -78,6 +81,18 @@ pub enum Fault {
     NoAnswer,
     /// An earlier run of the daemon has left it lost: it must prove itself.
     Unproven,
+}
+
+impl Fault {
+    /// What is wrong with a link.
+    pub const fn of_link(link: Link) -> Option<Self> {
+        match link {
+            Link::Up => None,
+            Link::NoCarrier => Some(Self::NoCarrier),
+            Link::Down => Some(Self::Off),
+            Link::Gone => Some(Self::Gone),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -11,9 +11,10 @@ use libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::{net::TcpSocket, time::timeout};
 
-use super::Trial;
+use super::{Fault, Trial};
 use crate::{
     names::Snapshot,
+    observe::status::Link,
     policy::{self, Policy, Protocol},
 };
 
@@ -31,6 +32,8 @@ pub struct Target {
 pub struct Path<'a> {
     /// Name of the uplink's interface.
     pub interface: &'a str,
+    /// What that says of itself.
+    pub link: Link,
     /// The packet mark that leads out of it; 0: none.
     pub mark: u32,
     /// The interface's own IPv4 address, if IPv4 gets out of it.
@@ -101,7 +104,10 @@ impl Probe {
         let ipv6 = path.source6.map(|source| (IpAddr::V6(source), of_family(true)));
         let possible = [ipv4, ipv6].into_iter().flatten().find(|(_, addresses)| !addresses.is_empty());
         let Some((source, addresses)) = possible else {
-            return Err(format!("it has no address of a family that the host {} has", target.host));
+            return Err(match Fault::of_link(path.link) {
+                Some(fault) => fault.to_string(),
+                None => format!("no address of a family that the host {} has leads out of it", target.host),
+            });
         };
         let target = addresses[attempt as usize % addresses.len()];
         let (socket, port) =
@@ -195,6 +201,19 @@ uplinks: [{ interface: eth0 }]
         assert_eq!(told(policy::Probe::Off, 2), "the policy says `probe: off`");
         assert_eq!(told(policy::Probe::Auto, 1), "there is only one uplink");
         assert_eq!(told(policy::Probe::Auto, 2), "no address of the host thulium is known yet");
+    }
+
+    #[test]
+    fn where_nothing_gets_out_the_interfaces_fault_is_told() {
+        let target = Target { host: "thulium".to_owned(), addresses: vec!["203.0.113.10:443".parse().unwrap()] };
+        let told = |link, source6| {
+            let path = Path { interface: "eth0", link, mark: 0, source4: None, source6 };
+            Probe::bind(path, &target, 0).unwrap_err()
+        };
+        assert_eq!(told(Link::Gone, None), "its interface is gone");
+        assert_eq!(told(Link::Down, None), "its interface is switched off");
+        let ipv6 = "2001:db8::1".parse().ok();
+        assert_eq!(told(Link::Up, ipv6), "no address of a family that the host thulium has leads out of it");
     }
 
     #[test]

@@ -107,9 +107,27 @@ impl Daemon {
         }
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         follower.write_pins().await;
-        say(&format!(
-            "the daemon ends; the datapath enforces on. Take it off with: thulium-ctl --instance {instance} down"
-        ));
+        let remains = follower.setup.pins.exist().unwrap_or(true);
+        say(&farewell(&instance, remains));
         Ok(())
+    }
+}
+
+/// The last line in the log. `down` ends the daemon before it takes the datapath off, so that this has to be true then, too.
+fn farewell(instance: &str, datapath_remains: bool) -> String {
+    if !datapath_remains {
+        return "the daemon ends; nothing of the datapath is left".to_owned();
+    }
+    format!("the daemon ends; the datapath stays in force until `thulium-ctl --instance {instance} down`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_what_stays() {
+        assert!(farewell("office-2", true).ends_with("until `thulium-ctl --instance office-2 down`"));
+        assert!(!farewell("office-2", false).contains("in force"));
     }
 }

@@ -93,7 +93,7 @@ fn no_route(facts: &Facts, subject: &Subject, uplink: &str) -> Finding {
     let (default, meaning) = match facts.family {
         Family::Ipv4 => (
             "default route",
-            "A client's packets find no way out. With DHCP, look at the lease; else set the route that the provider gave.",
+            "A client's packets find no way out by it. With DHCP, look at the lease; else set the route that the provider gave.",
         ),
         Family::Ipv6 => (
             "default route of IPv6",
@@ -132,15 +132,27 @@ fn stray(facts: &Facts, subject: &Subject, server: IpAddr, route: Option<&Route>
     if route.is_some_and(|route| subject.uplinks.contains(&route.device)) {
         return None;
     }
-    let seen = match route {
-        Some(route) => format!("the route to the server {server} leads by {}, which is no uplink", route.words()),
-        None => format!("there is no route to the server {server}"),
+    if route.is_none() && subject.has_several_uplinks() && !facts.next_hops.is_empty() {
+        // The last of the rules that `run` sets leads clients to the table of an uplink.
+        return None;
+    }
+    let (seen, meaning) = match route {
+        Some(route) => (
+            format!("the route to the server {server} leads by {}, which is no uplink", route.words()),
+            "The datapath leaves packets to it to the kernel, which sends them elsewhere.",
+        ),
+        None => (
+            format!("there is no route to the server {server}"),
+            "The datapath leaves packets to it to the kernel, which refuses them.",
+        ),
     };
-    let meaning = "The datapath leaves packets to it to the kernel, which sends them elsewhere.";
     let finding = trouble(facts, ROUTE, seen, meaning);
-    let uplink = subject.uplinks.first()?;
-    Some(match facts.next_hop(uplink) {
-        Some(hop) => finding.fixed_by(format!("ip route replace {server} via {hop} dev {}", quoted(uplink))),
+    let hop = subject.uplinks.iter().find_map(|uplink| Some((uplink, facts.next_hops.get(uplink)?.0)));
+    Some(match hop {
+        Some((uplink, hop)) => {
+            let ip = if hop.is_ipv6() { "ip -6" } else { "ip" };
+            finding.fixed_by(format!("{ip} route replace {server} via {hop} dev {}", quoted(uplink)))
+        }
         None => finding,
     })
 }
@@ -222,4 +234,51 @@ fn reverse_by_mark(facts: &Facts, subject: &Subject, uplink: &str) -> Finding {
     let seen = format!("rp_filter of {uplink} is strict, and does not go by the mark any more ({SOURCE_MARK} is 0)");
     Finding::fail(REVERSE_PATH, seen, LOST_ON_THE_WAY_IN)
         .fixed_by(format!("sysctl -w net/ipv4/conf/{}/{SOURCE_MARK}=1", quoted(uplink)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::doctor::{finding::Status, subject::Origin};
+
+    /// What is found of the way to a server, with these uplinks, the second of which alone has a next hop.
+    fn found(uplinks: &[&str], way: Option<Route>) -> Option<Finding> {
+        let interfaces: Vec<String> = uplinks.iter().map(|name| format!("{{ interface: {name} }}")).collect();
+        let text = format!("system: acme\nlan: {{ interfaces: [lan0] }}\nuplinks: [{}]\n", interfaces.join(", "));
+        let policy = crate::policy::parse("policy.yaml", text.as_bytes()).unwrap();
+        let subject = Subject::of_policy("default", Origin::Pins, policy, true);
+        let hop = |name: &&str| ((*name).to_owned(), ([192, 0, 2, 1].into(), Neighbour::Unasked(String::new())));
+        let facts = Facts {
+            family: Family::Ipv4,
+            reach_out: true,
+            defaults: Ok(Vec::new()),
+            servers: BTreeMap::new(),
+            next_hops: uplinks.iter().skip(1).map(hop).collect(),
+            routers: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            lan: Vec::new(),
+            reverse_path: BTreeMap::new(),
+            by_mark: BTreeSet::new(),
+            shared: Vec::new(),
+        };
+        stray(&facts, &subject, [203, 0, 113, 10].into(), way.as_ref())
+    }
+
+    #[test]
+    fn a_route_elsewhere_is_replaced_by_one_via_an_uplink_that_has_a_next_hop() {
+        let finding = found(&["ppp0", "wan1"], Some(Route { device: "tun0".to_owned(), gateway: None })).unwrap();
+        assert_eq!(finding.status, Status::Fail);
+        let text = format!("{finding:?}");
+        assert!(text.contains("sends them elsewhere"), "{text}");
+        assert!(text.contains("ip route replace 203.0.113.10 via 192.0.2.1 dev wan1"), "{text}");
+    }
+
+    #[test]
+    fn several_uplinks_need_no_route_of_the_main_table() {
+        assert_eq!(found(&["ppp0", "wan1"], None), None);
+        let text = format!("{:?}", found(&["wan0"], None).unwrap());
+        assert!(text.contains("which refuses them") && !text.contains("elsewhere"), "{text}");
+    }
 }

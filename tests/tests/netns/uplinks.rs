@@ -228,7 +228,7 @@ fn an_interface_that_is_made_anew_is_an_uplink_again() -> Result<()> {
     let lost = Instant::now();
     phone.wait_by(Isp::B, Duration::from_secs(5))?;
     ensure!(lost.elapsed() < patience(Duration::from_secs(3)), "it took {:?}", lost.elapsed());
-    log_says(&mut gateway, "uplink isp-a is lost: its interface is gone; 1 client moves to isp-b")?;
+    log_says(&mut gateway, "uplink isp-a is lost: its interface is gone; 1 IPv4 client moves to isp-b")?;
     lab.gw.ip(&format!("link add wan0 type veth peer name eth0 netns {}", lab.internet.name()))?;
     lab.gw.ip(&format!("address add {}/24 dev wan0", Isp::A.address()))?;
     lab.internet.ip(&format!("address add {}/24 dev eth0", Isp::A.next_hop()))?;
@@ -286,7 +286,7 @@ fn an_uplink_without_a_way_out_takes_nobody() -> Result<()> {
     let (lab, _server) = lab()?;
     lab.gw.ip("route del default dev wan0")?;
     let gateway = lab.start(POLICY_TWO_UPLINKS)?;
-    status_says(&gateway, "uplink isp-a is lost: no default route leads out of it; its clients take another")?;
+    status_says(&gateway, "uplink isp-a is lost: no default route leads out of it; its IPv4 clients take another")?;
     status_says(&gateway, "Write its router as `next_hop` in the policy")?;
     let phone = Phone::new(&lab, 10)?;
     phone.wait_by(Isp::B, Duration::from_secs(5))?;

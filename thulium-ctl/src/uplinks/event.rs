@@ -42,31 +42,36 @@ pub enum What {
 }
 
 impl Event {
-    /// The line in the log, given how many clients are pinned to the uplink.
+    /// The line in the log, given how many clients are pinned to the uplink: of IPv4 all, since IPv6 is not pinned.
     pub fn line(&self, clients: usize) -> String {
         let Self { name, lasted, .. } = self;
         let why = self.why.as_deref().unwrap_or("it carries nothing");
         let takers = if self.takers.is_empty() { "another uplink".to_owned() } else { self.takers.join(" and ") };
-        let clients_that = |one: &str, many: &str| {
-            format!("{} {}", count(clients as u64, "client"), if clients == 1 { one } else { many })
+        let clients_that = |one: &str, many: &str, whither: &str| match clients {
+            0 => String::new(),
+            _ => {
+                let verb = if clients == 1 { one } else { many };
+                format!("; {} {verb} {whither}", count(clients as u64, "IPv4 client"))
+            }
         };
         let lasted = format!("{} s", lasted.as_secs_f64().round());
         match self.what {
-            What::Lost => format!("uplink {name} is lost: {why}; {} to {takers}", clients_that("moves", "move")),
-            What::Held => {
-                format!(
-                    "uplink {name} is lost: {why}; {} for it (`on_uplink_down: hold`)",
-                    clients_that("waits", "wait")
-                )
+            What::Lost => {
+                let whither = format!("to {takers}");
+                format!("uplink {name} is lost: {why}{}", clients_that("moves", "move", &whither))
             }
-            What::Spared => format!(
-                "uplink {name} carries nothing: {why}; {} there (`on_uplink_down: hold`), new ones take {takers}",
-                clients_that("stays", "stay")
-            ),
-            What::NoneBetter => format!(
-                "uplink {name} carries nothing: {why}; {} there, since no other uplink is known to be better",
-                clients_that("stays", "stay")
-            ),
+            What::Held => {
+                let wait = clients_that("waits", "wait", "for it (`on_uplink_down: hold`)");
+                format!("uplink {name} is lost: {why}{wait}")
+            }
+            What::Spared => {
+                let stay = clients_that("stays", "stay", "there (`on_uplink_down: hold`)");
+                format!("uplink {name} carries nothing: {why}{stay}; new ones take {takers}")
+            }
+            What::NoneBetter => {
+                let stay = clients_that("stays", "stay", "there");
+                format!("uplink {name} carries nothing: {why}{stay}; no other uplink is known to be better")
+            }
             What::Well => format!("uplink {name} carries traffic again, after {lasted}"),
             What::Back => format!(
                 "uplink {name} is back after {lasted}; clients that moved away return to it as soon as they have no session"
@@ -129,10 +134,21 @@ mod tests {
     #[test]
     fn the_log_has_reason_and_numbers() {
         let lost = event(What::Lost);
-        assert_eq!(lost.line(12), "uplink isp-a is lost: no answer through it for 8 s; 12 clients move to isp-b");
-        assert!(lost.line(1).ends_with("1 client moves to isp-b"));
+        assert_eq!(lost.line(12), "uplink isp-a is lost: no answer through it for 8 s; 12 IPv4 clients move to isp-b");
+        assert!(lost.line(1).ends_with("; 1 IPv4 client moves to isp-b"));
         let held = event(What::Held).line(2);
-        assert!(held.ends_with("2 clients wait for it (`on_uplink_down: hold`)"), "{held}");
+        assert!(held.ends_with("; 2 IPv4 clients wait for it (`on_uplink_down: hold`)"), "{held}");
+        let stay = event(What::NoneBetter).line(2);
+        assert!(stay.ends_with("; 2 IPv4 clients stay there; no other uplink is known to be better"), "{stay}");
         assert!(event(What::Back).line(0).starts_with("uplink isp-a is back after 35 s"));
+    }
+
+    #[test]
+    fn nothing_is_said_of_clients_where_there_are_none() {
+        let line = |what| event(what).line(0);
+        assert_eq!(line(What::Lost), "uplink isp-a is lost: no answer through it for 8 s");
+        assert_eq!(line(What::Held), line(What::Lost));
+        assert!(line(What::Spared).ends_with("for 8 s; new ones take isp-b"));
+        assert!(line(What::NoneBetter).ends_with("for 8 s; no other uplink is known to be better"));
     }
 }

@@ -205,7 +205,7 @@ pub fn warnings_of(reports: &[UplinkReport]) -> Vec<Warning> {
         let (is, so) = match report.state {
             UplinkCondition::Up | UplinkCondition::Failing => return None,
             UplinkCondition::Down => ("carries nothing", "its clients stay there"),
-            UplinkCondition::Lost => ("is lost", "its clients take another"),
+            UplinkCondition::Lost => ("is lost", "its IPv4 clients take another"),
             UplinkCondition::Held => ("is lost", "its clients wait for it, as the policy says"),
         };
         let why = report.why.as_deref().or(report.waits_for.as_deref()).unwrap_or("it must prove itself");

@@ -109,7 +109,7 @@ fn a_lost_link_moves_its_clients_and_a_good_one_takes_them_back() {
     assert_eq!(gateway.conditions(12), [UplinkCondition::Lost, UplinkCondition::Up]);
     let warnings = warnings_of(&gateway.watch.reports(&gateway.ground, None, gateway.at(12)));
     assert_eq!(warnings.len(), 1);
-    assert_eq!(warnings[0].what, "uplink isp-a is lost: its interface has no carrier; its clients take another");
+    assert_eq!(warnings[0].what, "uplink isp-a is lost: its interface has no carrier; its IPv4 clients take another");
     gateway.ground.uplinks[0].link = Link::Up;
     assert_eq!(gateway.look(20), []);
     assert_eq!(gateway.look(23), [What::Back]);
@@ -197,7 +197,10 @@ fn an_uplink_without_a_way_out_is_told_with_the_remedy() {
     gateway.settle(0);
     assert_eq!(gateway.watch.uplinks()[1].health.fault(), Some(Fault::NoWay));
     let warnings = warnings_of(&gateway.watch.reports(&gateway.ground, None, gateway.at(0)));
-    assert_eq!(warnings[0].what, "uplink isp-b is lost: no default route leads out of it; its clients take another");
+    assert_eq!(
+        warnings[0].what,
+        "uplink isp-b is lost: no default route leads out of it; its IPv4 clients take another"
+    );
     assert!(warnings[0].remedy.contains("`next_hop`"), "{}", warnings[0].remedy);
 }
 

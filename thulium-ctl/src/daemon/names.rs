@@ -123,6 +123,7 @@ mod tests {
             last_answer: None,
             last_reply: None,
             stands_for: None,
+            refused: Vec::new(),
         };
         HostReport { name: "thulium".to_owned(), keep_old: 0, names: vec![name], addresses: Vec::new() }
     }

@@ -13,6 +13,7 @@ use super::{
     Lesson,
     outcome::{Outcome, Outcomes, Trouble},
     owners::{Owners, family, learns, rest},
+    refusal::Refusals,
     sighting::{End, Sighting},
 };
 use crate::policy::Host;
@@ -89,6 +90,8 @@ pub struct AddressBook {
     pub(super) owners: Owners,
     /// The names to ask for, and those that replies have shown to be a wildcard's.
     pub(super) names: BTreeMap<String, NameRecord>,
+    /// What replies said that no host was taught.
+    pub(super) refusals: Refusals,
 }
 
 impl AddressBook {
@@ -96,7 +99,7 @@ impl AddressBook {
     pub fn new(hosts: &[Host]) -> Self {
         let owners = Owners::new(hosts);
         let names = owners.asked().map(|name| (name.to_owned(), NameRecord::default())).collect();
-        Self { hosts: hosts.to_vec(), owners, names }
+        Self { hosts: hosts.to_vec(), owners, names, refusals: Refusals::default() }
     }
 
     /// The names to ask for, each once. A wildcard is learned of only.
@@ -130,6 +133,9 @@ impl AddressBook {
     /// Takes in what a reply to a client says of a name. Other addresses stay as they are, whatever the reply leaves out. True if
     /// an address admits new sessions now that did not before.
     pub fn learn(&mut self, lesson: &Lesson, now: SystemTime) -> bool {
+        for number in self.owners.of(&lesson.name) {
+            self.refusals.note(number, &self.hosts[number], lesson, now);
+        }
         let addresses = self.learnable(lesson);
         if addresses.is_empty() || !self.has_room_for(&lesson.name, now) {
             return false;
@@ -189,6 +195,7 @@ impl AddressBook {
     /// Forgets the addresses that admitted nothing for so long that no client should know them any more, and names that led
     /// to nothing else. Returns how many addresses there were.
     pub fn expire(&mut self, now: SystemTime) -> usize {
+        self.refusals.expire(now);
         let (hosts, owners) = (&self.hosts, &self.owners);
         let mut forgotten = 0;
         self.names.retain(|name, record| {

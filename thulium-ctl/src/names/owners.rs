@@ -79,6 +79,11 @@ pub(super) fn learns(host: &Host, address: &IpAddr) -> bool {
     }
 }
 
+/// Whether a host is not taught this address only because the policy does not say `private_answers: true`.
+pub(super) fn withholds(host: &Host, address: &IpAddr) -> bool {
+    !learns(host, address) && learns(&Host { private_answers: true, ..host.clone() }, address)
+}
+
 fn teaches(host: &Host, address: impl Public) -> bool {
     !address.is_nobodys() && (host.private_answers || address.is_public())
 }

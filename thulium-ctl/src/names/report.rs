@@ -11,6 +11,7 @@ use super::{
     clock::unix_seconds,
     is_wildcard,
     owners::learns,
+    refusal::Refusal,
     sighting::{End, Sighting},
 };
 use crate::policy::Host;
@@ -47,6 +48,21 @@ pub struct NameReport {
     /// Of a wildcard, the names it was found to stand for. It is learned from replies to clients alone, and cannot fail to resolve.
     #[serde(default)]
     pub stands_for: Option<u64>,
+    /// Private addresses that replies to clients had for it and that the host was not taught, for want of `private_answers: true`:
+    /// the last few of a day, the latest first.
+    #[serde(default)]
+    pub refused: Vec<RefusedAnswer>,
+}
+
+/// A private address that a host was not taught.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAnswer {
+    /// The address.
+    pub address: IpAddr,
+    /// The name that the client asked for; of a wildcard, one that it stands for.
+    pub name: String,
+    /// When a reply last had it.
+    pub last_reply: u64,
 }
 
 /// An address or prefix of a host.
@@ -119,9 +135,28 @@ impl AddressBook {
         HostReport {
             name: host.name.clone(),
             keep_old: host.keep_old.as_secs(),
-            names: host.names.iter().map(|name| self.name(name)).collect(),
+            names: host.names.iter().map(|name| self.name_of(number, host, name)).collect(),
             addresses: fixed.chain(self.found_addresses(number, host, now)).collect(),
         }
+    }
+
+    /// A name of a host, with what the host was not taught of it.
+    fn name_of(&self, number: usize, host: &Host, name: &str) -> NameReport {
+        let refused = self.refusals.of(number, name).iter().rev();
+        let refused = refused.filter(|refusal| !self.has(host, &refusal.name, refusal.address));
+        let report = |refusal: &Refusal| RefusedAnswer {
+            address: refusal.address,
+            name: refusal.name.clone(),
+            last_reply: unix_seconds(refusal.last),
+        };
+        NameReport { refused: refused.map(report).collect(), ..self.name(name) }
+    }
+
+    /// Whether a host has the address all the same: by the policy, or by an answer to the daemon's own question for the name.
+    fn has(&self, host: &Host, name: &str, address: IpAddr) -> bool {
+        let sighting = self.names.get(name).and_then(|record| record.sightings.get(&address));
+        let is_resolved = sighting.is_some_and(|sighting| sighting.live(learns(host, &address)).is_some());
+        is_resolved || host.addresses.iter().any(|prefix| prefix.contains(&address))
     }
 
     fn name(&self, name: &str) -> NameReport {
@@ -138,6 +173,7 @@ impl AddressBook {
             last_answer: record.and_then(|record| record.last_answer).map(unix_seconds),
             last_reply: record.and_then(|record| record.last_reply).map(unix_seconds),
             stands_for: None,
+            refused: Vec::new(),
         }
     }
 
@@ -151,6 +187,7 @@ impl AddressBook {
             last_answer: None,
             last_reply: learned().filter_map(|(_, record)| record.last_reply).max().map(unix_seconds),
             stands_for: Some(learned().count() as u64),
+            refused: Vec::new(),
         }
     }
 

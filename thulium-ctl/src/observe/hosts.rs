@@ -10,7 +10,7 @@ use super::{
     quantity::{ago, count, duration},
     table::{Align, Table},
 };
-use crate::names::{AddressReport, AddressSource, AddressState, HostReport, NameReport};
+use crate::names::{AddressReport, AddressSource, AddressState, HostReport, NameReport, RefusedAnswer};
 
 /// All hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,6 +100,9 @@ impl Report {
         writeln!(f, "{}", host.name)?;
         for name in &host.names {
             writeln!(f, "  {}  {}", name.name, self.name(name))?;
+            for refused in &name.refused {
+                writeln!(f, "    {}", self.refused(name, refused))?;
+            }
         }
         if host.addresses.is_empty() {
             return writeln!(f, "  no address: nothing can be opened to this host");
@@ -137,6 +140,16 @@ impl Report {
         let learned = reply.map(|last| format!("learned from a reply to a client {last}"));
         let parts: Vec<String> = resolved.into_iter().chain(learned).collect();
         if parts.is_empty() { "not asked for yet".to_owned() } else { parts.join(", ") }
+    }
+
+    /// What the host was not taught of a name.
+    fn refused(&self, name: &NameReport, refused: &RefusedAnswer) -> String {
+        let asked = if refused.name == name.name { String::new() } else { format!(" for {}", refused.name) };
+        let (address, last) = (refused.address, ago(refused.last_reply, self.now));
+        format!(
+            "refused the private answer {address}{asked} from a reply to a client, {last}: \
+             `private_answers: true` would admit it"
+        )
     }
 
     fn cells(&self, address: &AddressNow) -> [String; 7] {
@@ -183,6 +196,7 @@ mod tests {
             last_answer: Some(940),
             last_reply: None,
             stands_for: None,
+            refused: Vec::new(),
         }
     }
 
@@ -265,6 +279,33 @@ thulium
         let sessions = ["203.0.113.1", "203.0.113.15", "203.0.113.16"].map(|address| (address.parse().unwrap(), 2));
         let report = report(vec![host], Some(&sessions.into()), 1000);
         assert_eq!(report.hosts[0].addresses[0].sessions, Some(4));
+    }
+
+    #[test]
+    fn a_private_answer_that_was_refused_stands_below_its_name() {
+        let refused = |name: &str, address: &str| RefusedAnswer {
+            address: address.parse().unwrap(),
+            name: name.to_owned(),
+            last_reply: 997,
+        };
+        let names = vec![
+            NameReport { refused: vec![refused("gone.test", "192.168.5.5")], ..name("gone.test", None) },
+            NameReport { refused: vec![refused("a.test", "fd00::1")], ..wildcard("*.test", None) },
+        ];
+        let host = HostReport { name: "pbx".to_owned(), keep_old: 0, names, addresses: vec![] };
+        let report = report(vec![host], None, 1000);
+        let expected = "\
+pbx
+  gone.test  resolved 1m00s ago
+    refused the private answer 192.168.5.5 from a reply to a client, 3s ago: `private_answers: true` would admit it
+  *.test  learned from replies to clients: none yet
+    refused the private answer fd00::1 for a.test from a reply to a client, 3s ago: `private_answers: true` would admit it
+  no address: nothing can be opened to this host
+";
+        assert_eq!(report.to_string(), expected);
+        let json = serde_json::to_value(&report).unwrap();
+        let first = &json["hosts"][0]["names"][0]["refused"][0];
+        assert_eq!((&first["address"], &first["last_reply"]), (&"192.168.5.5".into(), &997.into()));
     }
 
     #[test]

@@ -111,6 +111,41 @@ fn a_host_learns_private_addresses_only_if_the_policy_says_so() {
 }
 
 #[test]
+fn a_private_answer_that_a_host_is_not_taught_is_reported_with_its_name() {
+    let trusting = Host { private_answers: true, ..host("office", &["*.test"], KEEP) };
+    let fixed = Host { addresses: vec!["10.0.0.0/8".parse().unwrap()], ..host("fixed", &["web.test"], KEEP) };
+    let mut book = AddressBook::new(&[host("web", &["web.test", "*.test"], KEEP), trusting, fixed]);
+    let refused = |book: &AddressBook, host: usize, name: usize, now: u64| -> Vec<(String, String, u64)> {
+        let refused = book.report(at(now)).swap_remove(host).names.swap_remove(name).refused;
+        refused.into_iter().map(|one| (one.name, one.address.to_string(), one.last_reply - 1_000_000)).collect()
+    };
+    let row = |name: &str, address: &str, last| (name.to_owned(), address.to_owned(), last);
+    book.learn(&lesson("web.test", &["10.0.0.1", "203.0.113.1", "224.0.0.1"], 60), at(5));
+    assert_eq!(
+        refused(&book, 0, 0, 9),
+        [row("web.test", "10.0.0.1", 5)],
+        "no public one, and nobody's cannot be admitted"
+    );
+    assert_eq!(refused(&book, 1, 0, 9), [], "the policy lets it learn");
+    assert_eq!(refused(&book, 2, 0, 9), [], "it has it by the policy");
+    book.learn(&lesson("a.test", &["fd00::1"], 60), at(6));
+    assert_eq!(refused(&book, 0, 1, 9), [row("a.test", "fd00::1", 6)], "at the wildcard of its name");
+
+    for last in 2..200_u64 {
+        book.learn(&lesson("web.test", &[&format!("10.0.0.{last}")], 60), at(last));
+    }
+    book.learn(&lesson("web.test", &["10.0.0.198"], 60), at(300));
+    let latest =
+        [row("web.test", "10.0.0.198", 300), row("web.test", "10.0.0.199", 199), row("web.test", "10.0.0.197", 197)];
+    assert_eq!(refused(&book, 0, 0, 300), latest, "the latest of each address, and no more than a few");
+
+    book.observe("web.test", &answer(&["10.0.0.198"]), at(301));
+    assert_eq!(refused(&book, 0, 0, 301).len(), 2, "the daemon's own resolvers gave it");
+    book.expire(at(200 + 86_400));
+    assert_eq!(refused(&book, 0, 0, 300), [], "a day later it is old news");
+}
+
+#[test]
 fn a_wildcard_stands_for_a_bounded_number_of_names() {
     let mut book = AddressBook::new(&[host("all", &["*.test"], KEEP), host("one", &["asked.test"], KEEP)]);
     let name = |number: usize| format!("n{number}.test");

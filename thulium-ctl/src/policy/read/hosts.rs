@@ -72,6 +72,9 @@ pub(super) fn host(node: &Node, name: String, system: Option<&str>, report: &mut
         None => defaults::PRIVATE_ANSWERS,
         Some(node) => value::choice(node, "private_answers", &[("true", true), ("false", false)], report)?,
     };
+    if private_answers && names.is_empty() {
+        report.warn(format!("`private_answers: true` has no effect on the host `{name}`: it has no names"));
+    }
     Some(Host { name, names, addresses, keep_old, private_answers })
 }
 

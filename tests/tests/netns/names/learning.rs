@@ -87,8 +87,15 @@ fn private_answers_teach_only_hosts_that_may_have_them() -> Result<()> {
     let client = lab.lan.udp((CLIENT, 0))?;
     client.send_to(b"rebound", media)?;
     gateway.expect_refused(&["address-unknown out wan0: 1"])?;
-    let hosts = gateway.json("hosts")?.to_string();
-    ensure!(!hosts.contains(&PRIVATE.to_string()), "{hosts}");
+    within(MOMENT, "the refusal to be shown", || {
+        let hosts = gateway.json("hosts")?["hosts"][0].clone();
+        ensure!(hosts["addresses"] == serde_json::json!([]), "{hosts}");
+        let refused = &hosts["names"][0]["refused"][0];
+        ensure!(refused["address"] == PRIVATE.to_string() && refused["name"] == "evil.thulium.com", "{hosts}");
+        Ok(())
+    })?;
+    let text = gateway.ctl("hosts")?.out;
+    ensure!(text.contains(&format!("refused the private answer {PRIVATE} for evil.thulium.com")), "{text}");
 
     gateway.terminate()?;
     gateway.restart(Some(&LEARNED.replace("com'] }", "com'], private_answers: true }")))?;

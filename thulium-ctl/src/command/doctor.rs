@@ -1,6 +1,6 @@
 //! `doctor`: what on this gateway would block or modify Thulium's traffic.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use super::{Options, daemon::PATIENCE, print::print};
 use crate::{
@@ -37,6 +37,12 @@ pub(super) fn run(options: &Options, arguments: Arguments, tables: Option<&Table
     Ok(if report.has_failed() { ExitCode::from(Exit::CheckFailed as u8) } else { ExitCode::SUCCESS })
 }
 
+/// How many addresses the daemon knows of each host.
+fn known(instance: &str) -> Option<BTreeMap<String, u64>> {
+    let Ok(Reply::Hosts(hosts)) = ask(&socket_path(instance), Request::Hosts, PATIENCE) else { return None };
+    Some(hosts.into_iter().map(|host| (host.name.clone(), host.admitting())).collect())
+}
+
 fn subject(options: &Options, file: Option<PathBuf>, tables: Option<&Tables>) -> anyhow::Result<Subject> {
     let instance = &options.instance;
     let attachments = tables.map(Tables::attachments).transpose()?.unwrap_or_default();
@@ -49,7 +55,7 @@ fn subject(options: &Options, file: Option<PathBuf>, tables: Option<&Tables>) ->
         let policy =
             policy::parse(&in_force.file.display().to_string(), in_force.text.as_bytes()).map_err(Failure::from)?;
         let origin = Origin::Daemon { policy: in_force.file, process: in_force.process };
-        return Ok(Subject::of_policy(instance, origin, policy, is_attached));
+        return Ok(Subject { known: known(instance), ..Subject::of_policy(instance, origin, policy, is_attached) });
     }
     let Some(tables) = tables else {
         return Err(Failure::new(
@@ -67,6 +73,7 @@ fn subject(options: &Options, file: Option<PathBuf>, tables: Option<&Tables>) ->
         policy: None,
         is_attached,
         others: Vec::new(),
+        known: None,
         lan: of(Role::Lan),
         mark: Marks::of(policy::DEFAULT_MARK, uplinks.len()),
         uplinks,

@@ -46,7 +46,7 @@ pub fn examine(mut subject: Subject, bpffs: Option<&Path>) -> Report {
     findings.extend(interfaces::xdp_modes(&subject));
 
     let asked = match &subject.policy {
-        Some(policy) => names::look(policy),
+        Some(policy) => names::look(policy, subject.known.clone()),
         None => Err("no daemon runs, and no policy is given".to_owned()),
     };
     let servers = match (&asked, &subject.policy) {

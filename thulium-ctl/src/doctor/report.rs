@@ -164,6 +164,7 @@ mod tests {
             origin: Origin::Daemon { policy: "/etc/thulium/policy.yaml".into(), process: 412 },
             policy: None,
             is_attached: true,
+            known: None,
             others: Vec::new(),
             lan: vec!["eth1".to_owned()],
             uplinks: vec!["eth0".to_owned()],

@@ -1,6 +1,6 @@
 //! What is looked at: a policy, and the interfaces it names.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -48,6 +48,9 @@ pub struct Subject {
     pub lan: Vec<String>,
     /// Uplink interfaces.
     pub uplinks: Vec<String>,
+    /// By the policy's hosts, the addresses and prefixes that the daemon in force knows and that admit new sessions; `None`:
+    /// no daemon has this policy in force.
+    pub known: Option<BTreeMap<String, u64>>,
     /// Who is governed.
     pub clients: Vec<IpNet>,
     /// The packet mark.
@@ -66,6 +69,7 @@ impl Subject {
             origin,
             is_attached,
             others: Vec::new(),
+            known: None,
             lan: policy.lan.interfaces.clone(),
             uplinks: policy.uplinks.iter().map(|uplink| uplink.interface.clone()).collect(),
             clients: policy.lan.clients.clone().unwrap_or_default(),

@@ -29,6 +29,13 @@ pub struct HostReport {
     pub addresses: Vec<AddressReport>,
 }
 
+impl HostReport {
+    /// How many of its addresses and prefixes admit new sessions.
+    pub fn admitting(&self) -> u64 {
+        self.addresses.iter().filter(|address| address.state != AddressState::Expired).count() as u64
+    }
+}
+
 /// A DNS name of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameReport {

@@ -18,7 +18,7 @@ mod source;
 mod table;
 
 pub(crate) use paragraph::paragraph;
-pub(crate) use quantity::count;
+pub(crate) use quantity::{addresses, count};
 pub use source::{ByFamily, Slots, Source, interface_names, slot_names};
 
 /// Version of the JSON of every report.

@@ -40,6 +40,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A count of addresses: `1 address`, `2 addresses`.
+pub(crate) fn addresses(number: u64) -> String {
+    if number == 1 { "1 address".to_owned() } else { format!("{number} addresses") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +63,6 @@ mod tests {
         assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1536)], ["0 B", "1023 B", "1.0 KiB", "1.5 KiB"]);
         assert_eq!([bytes(1024 * 1024 - 1), bytes(u64::MAX)], ["1.0 MiB", "16384.0 PiB"]);
         assert_eq!([count(1, "packet"), count(0, "packet")], ["1 packet", "0 packets"]);
+        assert_eq!([addresses(1), addresses(2)], ["1 address", "2 addresses"]);
     }
 }

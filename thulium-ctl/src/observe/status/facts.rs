@@ -9,10 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{clients::ClientUse, drops::Sum};
-use crate::{
-    names::{AddressState, HostReport},
-    policy,
-};
+use crate::{names::HostReport, policy};
 
 /// Everything that is known of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +276,7 @@ pub fn unresolved(hosts: &[HostReport]) -> Vec<TroubledName> {
             host: host.name.clone(),
             why: name.why.clone()?,
             since: name.since.unwrap_or_default(),
-            addresses: host.addresses.iter().filter(|address| address.state != AddressState::Expired).count() as u64,
+            addresses: host.admitting(),
         })
     });
     troubled.collect()

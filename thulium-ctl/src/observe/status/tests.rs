@@ -166,7 +166,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
             "uplink isp-a has no IPv4 address: IPv4 clients can open nothing through it",
             "the IPv4 session table is nearly full: 90 of 100",
             "1 client at the limit of sessions or ports",
-            "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 known",
+            "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 address that the daemon knows",
             "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
             "no flow leads to the host `spare`",
         ]

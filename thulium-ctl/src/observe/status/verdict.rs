@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::facts::{DaemonState, DatapathFacts, Facts, Link, Mode, SessionUse, TroubledName, UplinkFacts, Warning};
-use crate::observe::{drops::Sum, quantity::count};
+use crate::observe::{
+    drops::Sum,
+    quantity::{addresses, count},
+};
 
 /// The state of an instance in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -135,10 +138,11 @@ fn warn_of_sessions(sessions: SessionUse) -> Option<Warning> {
 fn unresolved(name: &TroubledName) -> Warning {
     let effect = match name.addresses {
         0 => format!("nothing can be opened to host {}", name.host),
-        known => format!("host {} goes on with the {known} known", name.host),
+        known => format!("host {} goes on with the {} that the daemon knows", name.host, addresses(known)),
     };
     Warning::new(
         format!("{} does not resolve: {}; {effect}", name.name, name.why),
-        "It is retried all the time. Check the name in the policy, `resolvers`, and the resolver itself.",
+        "It is asked for again and again. `thulium-ctl doctor` asks each resolver for it: check its spelling in the policy, \
+         `resolvers`, and the resolver itself.",
     )
 }

@@ -13,7 +13,9 @@ const CLSACT: &str = "datapath: { tc: clsact }\n";
 
 /// The programs at the LAN's ingress, in the order in which they run.
 fn at_ingress(lab: &Lab) -> Result<Vec<String>> {
-    let (_, programs) = lab.gw.run(|| SchedClassifier::query_tcx("lan0", TcAttachType::Ingress))??;
+    // Kernels before 6.6 know no TCX: there, all are filters.
+    let programs = lab.gw.run(|| SchedClassifier::query_tcx("lan0", TcAttachType::Ingress))?;
+    let programs = programs.map(|(_, programs)| programs).unwrap_or_default();
     let by_tcx = programs.iter().filter_map(|program| Some(program.name_as_str()?.to_owned()));
     let json: serde_json::Value = serde_json::from_str(&lab.gw.output("tc", "-json filter show dev lan0 ingress")?)?;
     let filters = json.as_array().context("no array")?;

@@ -119,8 +119,10 @@ fn a_wildcard_stands_for_one_label_in_front_of_two() {
 #[test]
 fn private_answers_of_a_host_without_names_are_a_warning() {
     let warnings = |host: &str| {
-        right(&format!("{SMALLEST}hosts: {{ thulium: {{ {host} }} }}\nflows: [{{ name: web, to: thulium, ports: [443/tcp] }}]"))
-            .warnings
+        right(&format!(
+            "{SMALLEST}hosts: {{ thulium: {{ {host} }} }}\nflows: [{{ name: web, to: thulium, ports: [443/tcp] }}]"
+        ))
+        .warnings
     };
     let expected = "`private_answers: true` has no effect on the host `thulium`: it has no names";
     assert_eq!(warnings("addresses: [10.0.0.1], private_answers: true"), [expected]);

@@ -241,9 +241,11 @@ fn uplinks_are_shown_with_and_without_a_daemon() -> Result<()> {
     let check = |uplinks: &Value, watched: bool| -> Result<()> {
         let uplink = &uplinks["uplinks"][0];
         assert_eq!(
-            (&uplink["name"], &uplink["interface"], &uplink["state"]),
+            (&uplink["name"], &uplink["interface"], &uplink["link"]),
             (&"isp".into(), &"wan0".into(), &"up".into())
         );
+        let (state, last_known) = if watched { ("up".into(), Value::Null) } else { (Value::Null, "up".into()) };
+        assert_eq!((&uplink["state"], &uplink["last_known"]), (&state, &last_known));
         assert_eq!((&uplink["address"], &uplinks["watched"]), (&"198.51.100.1".into(), &watched.into()));
         assert_eq!(uplink["clients"], serde_json::json!({"pinned": 1, "with_sessions": 1}));
         assert_eq!(
@@ -257,5 +259,10 @@ fn uplinks_are_shown_with_and_without_a_daemon() -> Result<()> {
     let uplinks = gateway.json("uplinks")?;
     check(&uplinks, false)?;
     ensure!(uplinks["advice"][0].as_str().is_some_and(|advice| advice.contains("no daemon runs")), "{uplinks}");
+    let status = gateway.ctl("status")?.out;
+    ensure!(status.contains("isp on wan0: 198.51.100.1"), "{status}");
+    lab.gw.ip("link delete wan0")?;
+    let text = gateway.ctl("uplinks")?.out;
+    ensure!(text.contains("isp on wan0: last known: up; now its interface is gone"), "{text}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, process::ExitCode};
 
-use thulium_ebpf::abi::{Address as _, Uplink, UplinkState};
+use thulium_ebpf::abi::{Address as _, Uplink};
 
 use super::{
     Options,
@@ -15,6 +15,7 @@ use crate::{
     observe::{
         ByFamily, Source, clients, drops, interface_names,
         status::{DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
+        uplinks::last_known,
     },
 };
 
@@ -46,12 +47,15 @@ fn ask_daemon(instance: &str) -> DaemonState {
 fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
     let interfaces = interface_names(&source.interfaces()?);
     let counted = drops::report(&source.drops()?, &interfaces, &source.flow_names()?);
+    let names = source.uplink_names()?;
+    let uplinks = source.uplinks()?;
+    let by_slot = (0..).zip(&uplinks);
     let ByFamily { ipv4, ipv6 } = source.sessions()?;
     Ok(DatapathFacts {
         mode: source.mode()?,
         generation: source.generation()?,
         interfaces: source.attachments()?,
-        uplinks: source.uplinks()?.iter().filter_map(|uplink| uplink_facts(uplink, &interfaces)).collect(),
+        uplinks: by_slot.filter_map(|(slot, uplink)| uplink_facts(uplink, names.get(&slot), &interfaces)).collect(),
         clients: clients::usage(&source.clients()?, &source.settings()?),
         sessions: SessionUse { used: ipv4 + ipv6, ipv6, capacity: source.capacity()? },
         dropped: counted.total,
@@ -59,15 +63,18 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
     })
 }
 
-fn uplink_facts(uplink: &Uplink, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
-    if uplink.interface == 0 || uplink.state == UplinkState::Unused as u32 {
+fn uplink_facts(uplink: &Uplink, name: Option<&String>, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {
+    let last_known = Some(last_known(uplink)?);
+    if uplink.interface == 0 {
         return None;
     }
     let interface = interfaces.get(&uplink.interface).cloned().unwrap_or_else(|| format!("#{}", uplink.interface));
     let address = (!uplink.address.is_unspecified()).then(|| uplink.address.into());
     Some(UplinkFacts {
-        name: interface.clone(),
+        name: name.unwrap_or(&interface).clone(),
         interface,
+        state: None,
+        last_known,
         address,
         translates: uplink.translates == 1,
         lost_address: false,
@@ -85,9 +92,11 @@ fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
             _ => {}
         }
     }
+    let states = std::mem::take(&mut daemon.uplink_states);
     for (interface, now) in std::mem::take(&mut daemon.uplinks) {
         if let Some(uplink) = datapath.uplinks.iter_mut().find(|uplink| uplink.interface == interface) {
-            uplink.update(now);
+            let state = states.get(&now.name).copied();
+            uplink.update(now, state);
         }
     }
 }

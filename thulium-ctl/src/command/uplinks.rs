@@ -12,11 +12,12 @@ use super::{
 use crate::{
     control::{AskError, Reply, Request, ask, socket_path},
     observe::{
-        Source,
+        Slots, Source,
         flows::Filter,
         remedy,
         uplinks::{Maps, Watcher, report},
     },
+    uplinks::links,
 };
 
 /// Prints the uplinks. What is known without a daemon is shown without one.
@@ -28,21 +29,22 @@ pub(super) fn run(options: &Options, source: &impl Source) -> anyhow::Result<Exi
     for session in flows::live(source, &Filter::default())?.sessions {
         *sessions.entry(session.uplink).or_default() += 1;
     }
+    let interfaces = uplink_interfaces(source)?;
     let maps = Maps {
         uplinks: &source.uplinks()?,
         names: &source.uplink_names()?,
         traffic: &source.uplink_traffic()?,
         clients: &source.clients()?,
-        interfaces: &uplink_interfaces(source)?,
+        interfaces: &interfaces,
         sessions: &sessions,
     };
-    print(&report(maps, watcher(&options.instance), now()), options.json)?;
+    print(&report(maps, watcher(&options.instance, &interfaces)?, now()), options.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn watcher(instance: &str) -> Watcher {
+fn watcher(instance: &str, interfaces: &Slots) -> anyhow::Result<Watcher> {
     let error = match ask(&socket_path(instance), Request::Uplinks, PATIENCE) {
-        Ok(Reply::Uplinks(told)) => return Watcher::Daemon(told),
+        Ok(Reply::Uplinks(told)) => return Ok(Watcher::Daemon(told)),
         Ok(_) => unexpected(),
         Err(error) => error,
     };
@@ -51,7 +53,8 @@ fn watcher(instance: &str) -> Watcher {
         AskError::Denied => "Run it as root.".to_owned(),
         AskError::Broken(_) => format!("See {}.", remedy::log(instance)),
     };
-    Watcher::Nobody(format!(
+    let why = format!(
         "Nobody tells how the uplinks are: {error}. Without a daemon no client moves when its uplink fails. {next}"
-    ))
+    );
+    Ok(Watcher::Nobody { why, links: links(interfaces.values())? })
 }

@@ -10,7 +10,7 @@ use crate::{
     names::Snapshot,
     observe::status::{DaemonFacts, Mode, Warning, unresolved},
     policy::Document,
-    uplinks::{UplinkReport, warnings_of},
+    uplinks::{UplinkReport, states_of, warnings_of},
 };
 
 /// What the socket answers from.
@@ -44,6 +44,8 @@ impl Daemon {
             mode: Mode::from(self.policy.mode),
             interfaces: self.in_force.attachments.clone(),
             uplinks: self.ground.now(),
+            uplink_states: BTreeMap::new(),
+            uplink_warnings: Vec::new(),
             unresolved: Vec::new(),
             warnings: self.in_force.warnings.clone(),
         };
@@ -73,8 +75,8 @@ pub(super) async fn answer(facts: SharedFacts, request: Request) -> Reply {
         Request::Status => {
             let mut daemon = facts.daemon.clone();
             daemon.unresolved = unresolved(&names.hosts);
-            let uplinks = warnings_of(&facts.uplinks);
-            daemon.warnings.splice(0..0, uplinks);
+            daemon.uplink_warnings = warnings_of(&facts.uplinks);
+            daemon.uplink_states = states_of(&facts.uplinks);
             daemon.warnings.extend(facts.ground.iter().cloned());
             daemon.warnings.extend(facts.troubles.values().map(|trouble| Warning::new(trouble, "It is tried again.")));
             daemon.warnings.extend(names.state_trouble.as_deref().map(|trouble| Warning::new(trouble, "")));

@@ -13,6 +13,8 @@ use crate::uplinks::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport};
 
 mod text;
 
+pub(super) use text::word;
+
 /// What the maps say of the uplinks.
 #[derive(Clone, Copy, Debug)]
 pub struct Maps<'a> {
@@ -35,8 +37,13 @@ pub struct Maps<'a> {
 pub enum Watcher {
     /// The daemon, and this is what it says.
     Daemon(Vec<UplinkReport>),
-    /// Nobody: why not, and how to start a daemon.
-    Nobody(String),
+    /// Nobody.
+    Nobody {
+        /// Why not, and how to start a daemon.
+        why: String,
+        /// What the kernel says of the uplinks' interfaces.
+        links: BTreeMap<String, Link>,
+    },
 }
 
 /// All uplinks, in the policy's order; without a daemon in that of their slots.
@@ -62,8 +69,13 @@ pub struct UplinkLine {
     pub name: String,
     /// Its interface.
     pub interface: Option<String>,
-    /// What it does for clients; from the maps alone `failing` is `up`, and `down` as well.
-    pub state: UplinkCondition,
+    /// What it does for clients; `None` (null): nobody watches it.
+    pub state: Option<UplinkCondition>,
+    /// What it did when a daemon watched it last, if none does: `up`, `lost` or `held`. The maps have `failing` and `down` as `up`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_known: Option<UplinkCondition>,
+    /// What its interface says of itself; `None` (null): the interface was not there when it was looked for last.
+    pub link: Option<Link>,
     /// The address that IPv4 sessions are translated to.
     pub address: Option<Ipv4Addr>,
     /// Whether IPv4 sessions are translated.
@@ -98,8 +110,6 @@ pub struct Pinned {
 /// What the daemon sees of an uplink. Times are seconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Watched {
-    /// What the interface says of itself.
-    pub link: Link,
     /// Since when it has been in this state.
     pub since: u64,
     /// What is wrong with it.
@@ -112,7 +122,7 @@ pub struct Watched {
     pub next_hops: Vec<NextHopReport>,
     /// Its weight in the policy.
     pub weight: Option<u8>,
-    /// How many of 64 new clients take it.
+    /// How many of 64 new IPv4 clients take it: 0 none, 48 three quarters, 64 all.
     pub share: u8,
     /// Its probe.
     pub probe: ProbeReport,
@@ -120,23 +130,22 @@ pub struct Watched {
 
 /// The uplinks at `now` (seconds since 1970).
 pub fn report(maps: Maps<'_>, watcher: Watcher, now: u64) -> Report {
-    let (told, mut advice) = match watcher {
-        Watcher::Daemon(told) => (Some(told), Vec::new()),
-        Watcher::Nobody(why) => (None, vec![why]),
+    let (watched, uplinks, advice) = match watcher {
+        Watcher::Daemon(told) => {
+            let lines = told.iter().map(|told| watched_line(maps, told)).collect();
+            (true, lines, told.iter().filter_map(trouble).collect())
+        }
+        Watcher::Nobody { why, links } => {
+            let lines = maps.names.iter().filter_map(|(slot, name)| line(maps, &links, *slot, name)).collect();
+            (false, lines, vec![why])
+        }
     };
-    let uplinks = match &told {
-        Some(told) => told.iter().map(|told| watched_line(maps, told)).collect(),
-        None => maps.names.iter().filter_map(|(slot, name)| line(maps, *slot, name)).collect(),
-    };
-    advice.extend(told.iter().flatten().filter_map(trouble));
-    Report { version: VERSION, watched: told.is_some(), uplinks, advice, now }
+    Report { version: VERSION, watched, uplinks, advice, now }
 }
 
-/// What is wrong with an uplink, and what to do about it.
+/// What is wrong with an uplink, and what to do about it, if there is something to do.
 fn trouble(told: &UplinkReport) -> Option<String> {
-    let why = told.why.as_ref()?;
-    let remedy = told.remedy.as_ref().map_or(String::new(), |remedy| format!(" {remedy}"));
-    Some(format!("{}: {why}.{remedy}", told.name))
+    Some(format!("{}: {}. {}", told.name, told.why.as_ref()?, told.remedy.as_ref()?))
 }
 
 fn watched_line(maps: Maps<'_>, told: &UplinkReport) -> UplinkLine {
@@ -144,11 +153,11 @@ fn watched_line(maps: Maps<'_>, told: &UplinkReport) -> UplinkLine {
     UplinkLine {
         name: told.name.clone(),
         interface: Some(told.interface.clone()),
-        state: told.state,
+        state: Some(told.state),
+        link: Some(told.link),
         address: told.address,
         translates: told.translates,
         watched: Some(Watched {
-            link: told.link,
             since: told.since,
             why: told.why.clone(),
             waits_for: told.waits_for.clone(),
@@ -162,24 +171,31 @@ fn watched_line(maps: Maps<'_>, told: &UplinkReport) -> UplinkLine {
     }
 }
 
-/// An uplink by the maps alone; `None`: the policy names it no more.
-fn line(maps: Maps<'_>, slot: u8, name: &str) -> Option<UplinkLine> {
+/// What a daemon has made of an uplink; `None`: the policy names it no more.
+pub(crate) fn last_known(uplink: &Uplink) -> Option<UplinkCondition> {
     const LOST: u32 = UplinkState::Lost as u32;
     const HELD: u32 = UplinkState::Held as u32;
     const UNUSED: u32 = UplinkState::Unused as u32;
+    match uplink.state {
+        UNUSED => None,
+        LOST => Some(UplinkCondition::Lost),
+        HELD => Some(UplinkCondition::Held),
+        _ => Some(UplinkCondition::Up),
+    }
+}
+
+/// An uplink that nobody watches, by the maps and what its interface says; `None`: the policy names it no more.
+fn line(maps: Maps<'_>, links: &BTreeMap<String, Link>, slot: u8, name: &str) -> Option<UplinkLine> {
     let uplink = maps.uplinks.get(usize::from(slot))?;
-    let state = match uplink.state {
-        UNUSED => return None,
-        LOST => UplinkCondition::Lost,
-        HELD => UplinkCondition::Held,
-        _ => UplinkCondition::Up,
-    };
+    let last_known = Some(last_known(uplink)?);
+    let counted = counted(maps, slot);
     Some(UplinkLine {
         name: name.to_owned(),
-        state,
+        last_known,
+        link: counted.interface.as_ref().and_then(|interface| links.get(interface)).copied(),
         address: (!uplink.address.is_unspecified()).then(|| uplink.address.into()),
         translates: uplink.translates == 1,
-        ..counted(maps, slot)
+        ..counted
     })
 }
 
@@ -190,7 +206,9 @@ fn counted(maps: Maps<'_>, slot: u8) -> UplinkLine {
     UplinkLine {
         name: String::new(),
         interface: maps.interfaces.get(&slot).cloned(),
-        state: UplinkCondition::Up,
+        state: None,
+        last_known: None,
+        link: None,
         address: None,
         translates: false,
         watched: None,

@@ -72,6 +72,15 @@ impl Interfaces {
     }
 }
 
+/// Whether these interfaces carry anything, by name.
+///
+/// # Errors
+/// If the kernel does not list them.
+pub fn links<'a>(names: impl IntoIterator<Item = &'a String>) -> anyhow::Result<BTreeMap<String, Link>> {
+    let interfaces = Interfaces::list()?;
+    Ok(names.into_iter().map(|name| (name.clone(), interfaces.link(name))).collect())
+}
+
 /// `RUNNING` is the state that the kernel goes by: links that know no carrier (PPP, WireGuard) have it, too.
 fn link(flags: InterfaceFlags) -> Link {
     if !flags.contains(InterfaceFlags::IFF_UP) {

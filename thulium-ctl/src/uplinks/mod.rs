@@ -22,8 +22,9 @@ pub use self::{
     choices::{Candidate, choices},
     event::{Event, What, changes_of},
     ground::{Ground, Outside, Present, UplinkGround},
+    interfaces::links,
     kernel::{Change, DefaultRoute, Kernel, Lists, Presence, changes},
-    report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport, warnings_of},
+    report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport, states_of, warnings_of},
     watch::{Moment, Probed, Watch, Watched},
     way::{NextHop, Way},
 };

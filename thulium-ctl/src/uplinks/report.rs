@@ -1,6 +1,9 @@
 //! The uplinks as `uplinks` and `status` show them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +50,7 @@ pub struct UplinkReport {
     pub next_hops: Vec<NextHopReport>,
     /// Its weight in the policy.
     pub weight: Option<u8>,
-    /// How many of 64 new clients take it.
+    /// How many of 64 new IPv4 clients take it: 0 none, 48 three quarters, 64 all.
     pub share: u8,
     /// Whether anything is sent through it to find out whether it carries traffic.
     pub probe: ProbeReport,
@@ -122,7 +125,7 @@ impl Watched {
             state: self.in_a_word(),
             since: unix_seconds(self.since),
             why: self.why(now.instant),
-            remedy: self.health.fault().and_then(|fault| remedy(fault, seen)),
+            remedy: self.fault_to_mend().and_then(|fault| remedy(fault, seen)),
             waits_for: self.health.waits_for(now.instant),
             address: seen.address(),
             translates: seen.outside != super::Outside::Untranslated,
@@ -132,6 +135,12 @@ impl Watched {
             share,
             probe: self.probe(untested),
         }
+    }
+
+    /// What is wrong, unless it is a probe that was lost by chance for all that is known.
+    fn fault_to_mend(&self) -> Option<Fault> {
+        let may_be_chance = self.health.condition() == Condition::Failing;
+        self.health.fault().filter(|fault| !may_be_chance || *fault != Fault::NoAnswer)
     }
 
     fn in_a_word(&self) -> UplinkCondition {
@@ -194,6 +203,14 @@ fn remedy(fault: Fault, seen: &UplinkGround) -> Option<String> {
         Fault::NoAnswer => "Its link is up, but nothing comes back by it: ask the provider.".to_owned(),
         Fault::Unproven => return None,
     })
+}
+
+/// What uplinks do for clients, by their names, where there are several.
+pub fn states_of(reports: &[UplinkReport]) -> BTreeMap<String, UplinkCondition> {
+    if reports.len() < 2 {
+        return BTreeMap::new();
+    }
+    reports.iter().map(|report| (report.name.clone(), report.state)).collect()
 }
 
 /// What `status` warns of where there are several uplinks.

@@ -14,6 +14,7 @@ use crate::{
         status::{self, Attachment, Hook, Link, Mode, UplinkNow},
     },
     policy::Host,
+    uplinks::UplinkCondition,
 };
 
 /// A gateway with one LAN interface and one uplink.
@@ -70,7 +71,7 @@ impl Source for Gateway {
         Ok(Vec::new())
     }
     fn uplink_names(&self) -> anyhow::Result<Slots> {
-        Ok(BTreeMap::new())
+        Ok([(0, "isp-a".to_owned())].into())
     }
     fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>> {
         Ok(Vec::new())
@@ -98,8 +99,10 @@ fn the_maps_alone_say_what_is_attached() {
     assert!(facts.is_attached());
     assert_eq!((facts.dropped.packets, facts.generation, facts.sessions.capacity), (5, 4, 1024));
     let uplink = UplinkFacts {
-        name: "eth0".to_owned(),
+        name: "isp-a".to_owned(),
         interface: "eth0".to_owned(),
+        state: None,
+        last_known: Some(UplinkCondition::Up),
         address: Some([198, 51, 100, 1].into()),
         translates: true,
         lost_address: false,
@@ -123,10 +126,13 @@ fn the_daemon_adds_why_and_the_uplinks_state() {
         mode: Mode::Enforce,
         interfaces: vec![attachment("eth0", status::Role::Uplink, "veth"), attachment("gone", status::Role::Lan, "x")],
         uplinks: [("eth0".to_owned(), now)].into(),
+        uplink_states: [("isp-a".to_owned(), UplinkCondition::Lost)].into(),
+        uplink_warnings: Vec::new(),
         unresolved: Vec::new(),
         warnings: Vec::new(),
     };
     explain(&mut facts, &mut daemon);
+    assert_eq!((facts.uplinks[0].state, facts.uplinks[0].last_known), (Some(UplinkCondition::Lost), None));
     let whys: Vec<&str> = facts.interfaces.iter().map(|interface| interface.why.as_str()).collect();
     assert_eq!((whys, facts.uplinks[0].name.as_str()), (vec!["", "veth"], "isp-a"));
     assert_eq!((facts.uplinks[0].link, facts.uplinks[0].lost_address), (Some(Link::Down), true));

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{clients::ClientUse, drops::Sum};
-use crate::{names::HostReport, policy};
+use crate::{names::HostReport, policy, uplinks::UplinkCondition};
 
 /// Everything that is known of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +73,15 @@ pub struct DaemonFacts {
     /// The uplinks by their interfaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uplinks: BTreeMap<String, UplinkNow>,
+    /// What several uplinks do for clients, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplink_states: BTreeMap<String, UplinkCondition>,
+    /// What is wrong with several uplinks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uplink_warnings: Vec<Warning>,
     /// Names that do not resolve.
     pub unresolved: Vec<TroubledName>,
-    /// The policy's warnings, and what went wrong since.
+    /// The policy's other warnings, and what went wrong since.
     pub warnings: Vec<Warning>,
 }
 
@@ -214,10 +220,15 @@ impl DatapathFacts {
 /// An uplink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UplinkFacts {
-    /// Its name in the policy, or its interface's.
+    /// Its name in the policy.
     pub name: String,
     /// Its interface.
     pub interface: String,
+    /// What it does for clients; `None` (null): no daemon tells, or it is the only one.
+    pub state: Option<UplinkCondition>,
+    /// What it did when a daemon watched it last (`up`, `lost` or `held`), if none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_known: Option<UplinkCondition>,
     /// The address that its IPv4 sessions are translated to, or were until it went away.
     pub address: Option<Ipv4Addr>,
     /// True if it has no address now.
@@ -257,9 +268,10 @@ impl SessionUse {
 }
 
 impl UplinkFacts {
-    /// Takes over what the daemon sees of it.
-    pub fn update(&mut self, now: UplinkNow) {
+    /// Takes over what the daemon sees of it. `state`: what it does for clients.
+    pub fn update(&mut self, now: UplinkNow, state: Option<UplinkCondition>) {
         self.name = now.name;
+        (self.state, self.last_known) = (state, None);
         self.link = Some(now.link);
         self.ipv6 = now.ipv6;
         self.lost_address = self.translates && now.address.is_none();

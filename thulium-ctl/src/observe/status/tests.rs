@@ -5,6 +5,7 @@ use crate::{
     names::{AddressBook, Answer},
     observe::{clients::ClientUse, drops::Sum},
     policy::Host,
+    uplinks::UplinkCondition,
 };
 
 fn attachment(name: &str, role: Role, tc: Hook) -> Attachment {
@@ -20,6 +21,8 @@ fn datapath() -> DatapathFacts {
         uplinks: vec![UplinkFacts {
             name: "isp-a".to_owned(),
             interface: "eth0".to_owned(),
+            state: None,
+            last_known: Some(UplinkCondition::Up),
             address: Some([198, 51, 100, 1].into()),
             translates: true,
             lost_address: false,
@@ -44,6 +47,8 @@ fn daemon() -> DaemonFacts {
         mode: Mode::Enforce,
         interfaces: Vec::new(),
         uplinks: Default::default(),
+        uplink_states: Default::default(),
+        uplink_warnings: Vec::new(),
         unresolved: Vec::new(),
         warnings: Vec::new(),
     }
@@ -149,6 +154,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
     book.fail("stun.test", Family::Ipv4, "no resolver answered in time", now);
     let daemon = DaemonFacts {
         unresolved: unresolved(&book.report(now)),
+        uplink_warnings: vec![Warning::new("uplink isp-b is lost", "")],
         warnings: vec![Warning::new("no flow leads to the host `spare`", "")],
         ..daemon()
     };
@@ -158,7 +164,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
     full.clients.at_limit = 1;
     let report = judged(Some(full), serving(daemon));
     let text = report.to_string();
-    assert!(text.starts_with("ENFORCING · 6 warnings\n"), "{text}");
+    assert!(text.starts_with("ENFORCING · 7 warnings\n"), "{text}");
     let whats: Vec<&str> = report.warnings.iter().map(|warning| warning.what.as_str()).collect();
     assert_eq!(
         whats,
@@ -166,6 +172,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
             "uplink isp-a has no IPv4 address: IPv4 clients can open nothing through it",
             "the IPv4 session table is nearly full: 90 of 100",
             "1 client at the limit of sessions or ports",
+            "uplink isp-b is lost",
             "b.test does not resolve: the name does not exist (NXDOMAIN); host thulium goes on with the 1 address that the daemon knows",
             "stun.test does not resolve: no resolver answered in time; nothing can be opened to host stun",
             "no flow leads to the host `spare`",
@@ -192,7 +199,7 @@ fn seen() -> UplinkNow {
 /// The screen when this is what the daemon sees of the uplink.
 fn with_uplink(now: UplinkNow) -> String {
     let mut datapath = datapath();
-    datapath.uplinks[0].update(now);
+    datapath.uplinks[0].update(now, Some(UplinkCondition::Up));
     judged(Some(datapath), serving(daemon())).to_string()
 }
 
@@ -205,6 +212,21 @@ fn an_uplink_that_carries_nothing_is_told() {
     assert!(down.contains("\n! uplink isp-a is down: nothing gets out\n  `ip link set eth0 up`\n"), "{down}");
     let pulled = with_uplink(UplinkNow { link: Link::NoCarrier, ..seen() });
     assert!(pulled.contains("no carrier: nothing gets out\n  Check the cable"), "{pulled}");
+}
+
+#[test]
+fn what_an_uplink_does_for_clients_is_in_its_line() {
+    let line = |state, last_known| {
+        let mut datapath = datapath();
+        (datapath.uplinks[0].state, datapath.uplinks[0].last_known) = (state, last_known);
+        let text = judged(Some(datapath), serving(daemon())).to_string();
+        text.lines().find_map(|line| line.strip_prefix("uplinks     ")).unwrap().to_owned()
+    };
+    assert_eq!(line(Some(UplinkCondition::Lost), None), "isp-a on eth0: LOST, 198.51.100.1");
+    assert_eq!(line(Some(UplinkCondition::Held), None), "isp-a on eth0: HELD, 198.51.100.1");
+    assert_eq!(line(Some(UplinkCondition::Down), None), "isp-a on eth0: DOWN, 198.51.100.1");
+    assert_eq!(line(Some(UplinkCondition::Up), None), "isp-a on eth0: 198.51.100.1");
+    assert_eq!(line(None, Some(UplinkCondition::Lost)), "isp-a on eth0: last known LOST, 198.51.100.1");
 }
 
 #[test]

@@ -7,10 +7,14 @@ use super::{
     facts::{Attachment, DaemonFacts, DatapathFacts, Hook, Mode, Role, SessionUse, UplinkFacts},
     verdict::Verdict,
 };
-use crate::observe::{
-    paragraph::paragraph,
-    quantity::{ago, bytes, count},
-    remedy,
+use crate::{
+    observe::{
+        paragraph::paragraph,
+        quantity::{ago, bytes, count},
+        remedy,
+        uplinks::word,
+    },
+    uplinks::UplinkCondition,
 };
 
 impl fmt::Display for Report {
@@ -114,7 +118,12 @@ fn way_out(uplink: &UplinkFacts) -> String {
         None => "clients keep their own addresses".to_owned(),
     };
     let ipv6 = uplink.ipv6.map_or(String::new(), |address| format!(", {address}"));
-    format!("{} on {}: {ipv4}{ipv6}", uplink.name, uplink.interface)
+    let state = match (uplink.state, uplink.last_known) {
+        (None | Some(UplinkCondition::Up), None) | (None, Some(UplinkCondition::Up)) => String::new(),
+        (Some(state), _) => format!("{}, ", word(state)),
+        (None, Some(last)) => format!("last known {}, ", word(last)),
+    };
+    format!("{} on {}: {state}{ipv4}{ipv6}", uplink.name, uplink.interface)
 }
 
 fn sessions(SessionUse { used, ipv6, capacity }: SessionUse) -> String {

@@ -52,6 +52,7 @@ pub(super) fn warnings(facts: &Facts) -> Vec<Warning> {
         warn_of_datapath(datapath, &mut warnings);
     }
     if let DaemonState::Serving(daemon) = &facts.daemon {
+        warnings.extend(daemon.uplink_warnings.iter().cloned());
         warnings.extend(daemon.unresolved.iter().map(unresolved));
         warnings.extend(daemon.warnings.iter().cloned());
     }

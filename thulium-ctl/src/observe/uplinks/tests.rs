@@ -63,11 +63,12 @@ fn told(name: &str, slot: u8, state: UplinkCondition) -> UplinkReport {
 
 #[test]
 fn the_maps_alone_say_what_is_carried_and_that_nobody_watches() {
-    let report = shown(Watcher::Nobody("Nobody watches the uplinks.".to_owned()));
-    let states: Vec<_> = report.uplinks.iter().map(|uplink| (uplink.name.as_str(), uplink.state)).collect();
-    assert_eq!(states, [("isp-a", UplinkCondition::Lost), ("isp-b", UplinkCondition::Up)]);
+    let links = [("eth0".to_owned(), Link::Up), ("eth2".to_owned(), Link::NoCarrier)].into();
+    let report = shown(Watcher::Nobody { why: "Nobody watches the uplinks.".to_owned(), links });
+    let states: Vec<_> = report.uplinks.iter().map(|uplink| (uplink.name.as_str(), uplink.last_known)).collect();
+    assert_eq!(states, [("isp-a", Some(UplinkCondition::Lost)), ("isp-b", Some(UplinkCondition::Up))]);
     let expected = json!({
-        "name": "isp-a", "interface": "eth0", "state": "lost", "address": "198.51.100.1", "translates": true,
+        "name": "isp-a", "interface": "eth0", "state": null, "last_known": "lost", "link": "up", "address": "198.51.100.1", "translates": true,
         "clients": {"pinned": 2, "with_sessions": 1}, "sessions": 0,
         "out": {"packets": 10, "bytes": 2048}, "in": {"packets": 20, "bytes": 4096},
         "lost_sessions": 3, "moved_clients": 2,
@@ -75,14 +76,14 @@ fn the_maps_alone_say_what_is_carried_and_that_nobody_watches() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["uplinks"][0], &json["watched"]), (&expected, &json!(false)));
     let text = "\
-isp-a on eth0: LOST, its clients move
+isp-a on eth0: last known: LOST
   address   198.51.100.1
   clients   2 pinned, 1 of them with sessions; 2 moved away
   sessions  0; lost with it or its address: 3
   out       10 packets, 2.0 KiB
   in        20 packets, 4.0 KiB
 
-isp-b on eth2: up
+isp-b on eth2: last known: up; now its interface has no carrier
   address   198.51.100.2
   clients   1 pinned, 1 of them with sessions
   sessions  1
@@ -121,7 +122,7 @@ isp-b on eth1: up for 2m10s
   out       0 packets, 0 B
   in        0 packets, 0 B
 
-isp-a on eth0: LOST for 2m10s, its clients move: nothing answers through it
+isp-a on eth0: LOST for 2m10s, its IPv4 clients move: nothing answers through it
   address   198.51.100.1
   next hop  198.51.100.254 at 02:00:00:00:51:fe, does not answer
   probe     203.0.113.10:443 did not answer the last 4 probes, 1s ago
@@ -137,6 +138,23 @@ isp-a on eth0: LOST for 2m10s, its clients move: nothing answers through it
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!((&json["uplinks"][1]["why"], &json["watched"]), (&json!("nothing answers through it"), &json!(true)));
     assert_eq!(json["uplinks"][0]["probe"]["round_trip"], json!(12_345));
+}
+
+#[test]
+fn shares_are_of_new_clients_and_nothing_lasts_for_no_time() {
+    let probe = ProbeReport { answered: Some(false), failures: 1, ..told("", 0, UplinkCondition::Up).probe };
+    let failing = UplinkReport {
+        since: NOW,
+        why: Some("no answer through it".to_owned()),
+        share: 48,
+        probe,
+        ..told("isp-a", 0, UplinkCondition::Failing)
+    };
+    let report = shown(Watcher::Daemon(vec![failing]));
+    let text = report.to_string();
+    assert!(text.starts_with("isp-a on eth0: FAILING: no answer through it\n"), "{text}");
+    assert!(text.contains("; 75 % of new ones take it\n"), "{text}");
+    assert_eq!(report.advice, Vec::<String>::new(), "there is nothing to do yet");
 }
 
 #[test]

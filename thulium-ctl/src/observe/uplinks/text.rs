@@ -7,8 +7,9 @@ use crate::{
     observe::{
         paragraph::paragraph,
         quantity::{ago, bytes, count, duration},
+        status::Link,
     },
-    uplinks::{NextHopReport, ProbeReport, UplinkCondition},
+    uplinks::{NextHopReport, ProbeReport, UplinkCondition, health::Fault},
 };
 
 impl fmt::Display for Report {
@@ -53,23 +54,42 @@ fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
 
 fn headline(uplink: &UplinkLine, now: u64) -> String {
     let interface = uplink.interface.as_ref().map_or(String::new(), |interface| format!(" on {interface}"));
-    let watched = uplink.watched.as_ref();
-    let since =
-        |watched: &Watched| format!(" for {}", duration(Duration::from_secs(now.saturating_sub(watched.since))));
-    let since = watched.map_or(String::new(), since);
-    let why = watched.and_then(|watched| watched.why.as_ref()).map_or(String::new(), |why| format!(": {why}"));
-    let (state, meaning) = state(uplink.state);
-    format!("{}{interface}: {state}{since}{meaning}{why}", uplink.name)
+    format!("{}{interface}: {}", uplink.name, condition(uplink, now))
 }
 
-/// The state, and what it means for clients.
-const fn state(state: UplinkCondition) -> (&'static str, &'static str) {
+fn condition(uplink: &UplinkLine, now: u64) -> String {
+    let Some(watched) = &uplink.watched else {
+        let last = uplink.last_known.map_or("unknown", word);
+        let fault = Fault::of_link(uplink.link.unwrap_or(Link::Gone));
+        return format!("last known: {last}{}", fault.map_or(String::new(), |fault| format!("; now {fault}")));
+    };
+    let since = match now.saturating_sub(watched.since) {
+        0 => String::new(),
+        seconds => format!(" for {}", duration(Duration::from_secs(seconds))),
+    };
+    let why = watched.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let (state, meaning) = uplink.state.map_or(("unknown", ""), |state| (word(state), meaning(state)));
+    format!("{state}{since}{meaning}{why}")
+}
+
+/// A state in a word: what is wrong is written large.
+pub(in crate::observe) const fn word(state: UplinkCondition) -> &'static str {
     match state {
-        UplinkCondition::Up => ("up", ""),
-        UplinkCondition::Failing => ("FAILING", ""),
-        UplinkCondition::Down => ("DOWN", ", its clients stay"),
-        UplinkCondition::Lost => ("LOST", ", its clients move"),
-        UplinkCondition::Held => ("HELD", ", its clients wait for it"),
+        UplinkCondition::Up => "up",
+        UplinkCondition::Failing => "FAILING",
+        UplinkCondition::Down => "DOWN",
+        UplinkCondition::Lost => "LOST",
+        UplinkCondition::Held => "HELD",
+    }
+}
+
+/// What it means for clients. IPv6 has no other uplink to move to.
+const fn meaning(state: UplinkCondition) -> &'static str {
+    match state {
+        UplinkCondition::Up | UplinkCondition::Failing => "",
+        UplinkCondition::Down => ", its clients stay",
+        UplinkCondition::Lost => ", its IPv4 clients move",
+        UplinkCondition::Held => ", its clients wait for it",
     }
 }
 
@@ -133,7 +153,7 @@ fn share(watched: &Watched) -> String {
     match watched.share {
         0 => "; new ones take another".to_owned(),
         64 => "; new ones take it".to_owned(),
-        share => format!("; {share} of 64 new ones take it"),
+        share => format!("; {:.0} % of new ones take it", f64::from(share) / 0.64),
     }
 }
 

@@ -33,6 +33,9 @@ const STABLE: Duration = Duration::from_secs(3);
 /// is left is for clients to notice.
 const PROBES: u32 = 5;
 
+/// What people call a second.
+const A_SECOND_ROUNDED: Duration = Duration::from_millis(500);
+
 /// How long what must last until something is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -321,10 +324,11 @@ impl Health {
         self.failures.map_or(0, |(count, _)| count)
     }
 
-    /// How long nobody has answered, if that is what is wrong.
+    /// How long nobody has answered, if that is what is wrong and it is long enough to be called a second.
     pub fn silence(&self, now: Instant) -> Option<Duration> {
         let (_, ended) = self.failures.filter(|_| self.seen().is_none())?;
-        Some(now.duration_since(ended) + self.limits.probe_patience())
+        let silence = now.duration_since(ended) + self.limits.probe_patience();
+        (silence >= A_SECOND_ROUNDED).then_some(silence)
     }
 
     /// What an uplink that is down waits for, a part of a sentence.

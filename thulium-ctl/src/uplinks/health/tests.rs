@@ -82,6 +82,15 @@ fn a_black_hole_is_found_in_time() {
 }
 
 #[test]
+fn a_silence_of_no_second_is_not_counted() {
+    let limits = Limits { black_hole: Duration::from_secs(3), ..LIMITS };
+    let start = Instant::now();
+    let mut health = Health::new(limits, false, start);
+    health.tried(Trial::Silent, start);
+    assert_eq!((health.silence(start), health.silence(start + limits.probe_interval()).is_some()), (None, true));
+}
+
+#[test]
 fn an_answer_between_ends_the_count() {
     let mut uplink = Uplink::new();
     for round in 0..4 {

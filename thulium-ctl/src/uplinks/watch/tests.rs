@@ -123,11 +123,14 @@ fn silence_moves_clients_only_to_one_that_answers() {
     for second in [2, 4] {
         assert_eq!(gateway.tried(second, 0, Trial::Silent), []);
         assert_eq!(gateway.tried(second, 1, ANSWER), []);
+        let failing = &gateway.watch.reports(&gateway.ground, None, gateway.at(second))[0];
+        assert_eq!((failing.state, &failing.remedy), (UplinkCondition::Failing, &None), "it may be chance");
     }
     assert_eq!(gateway.tried(6, 0, Trial::Silent), [What::Lost]);
     assert_eq!((gateway.states(), gateway.takers()), (vec![Lost, Up], vec![1]));
     let report = &gateway.watch.reports(&gateway.ground, None, gateway.at(6))[0];
     assert_eq!(report.why.as_deref(), Some("no answer through it for 6 s"));
+    assert!(report.remedy.as_ref().is_some_and(|remedy| remedy.contains("ask the provider")), "{report:?}");
 
     let mut dead_target = Gateway::new("", &[]);
     dead_target.look(0);

@@ -107,6 +107,12 @@ fn clients_that_are_to_hold_wait_for_their_uplink() -> Result<()> {
         ensure!(refused.of("uplink-down") > 0, "{refused}");
         Ok(())
     })?;
+    let status = gateway.json("status")?;
+    let told = &status["datapath"]["uplinks"];
+    let ready = status["daemon"]["since"].as_u64().context("a daemon")?;
+    ensure!(told[0]["state"] == "held" && told[1]["state"] == "up", "{told}");
+    ensure!(told[0]["since"].as_u64().is_some_and(|since| since >= ready), "{told}");
+    ensure!(told[0]["why"].is_string() && told[1]["why"].is_null(), "{told}");
     lab.restore(Isp::A)?;
     office.wait_by(Isp::A.address(), Instant::now(), Duration::from_secs(20)).with_context(|| uplinks(&gateway))?;
     let seen = office.take_seen();

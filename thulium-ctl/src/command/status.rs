@@ -81,6 +81,8 @@ fn uplink_facts(uplink: &Uplink, name: Option<&String>, interfaces: &HashMap<u32
         foreign_address: false,
         ipv6: None,
         link: None,
+        since: None,
+        why: None,
     })
 }
 
@@ -92,11 +94,14 @@ fn explain(datapath: &mut DatapathFacts, daemon: &mut DaemonFacts) {
             _ => {}
         }
     }
-    let states = std::mem::take(&mut daemon.uplink_states);
     for (interface, now) in std::mem::take(&mut daemon.uplinks) {
         if let Some(uplink) = datapath.uplinks.iter_mut().find(|uplink| uplink.interface == interface) {
-            let state = states.get(&now.name).copied();
-            uplink.update(now, state);
+            uplink.update(now);
+        }
+    }
+    for (interface, health) in std::mem::take(&mut daemon.conditions) {
+        if let Some(uplink) = datapath.uplinks.iter_mut().find(|uplink| uplink.interface == interface) {
+            uplink.judge(health);
         }
     }
 }

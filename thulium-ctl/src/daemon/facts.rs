@@ -8,9 +8,9 @@ use super::{Daemon, say};
 use crate::{
     control::{PolicyInForce, Reply, Request},
     names::Snapshot,
-    observe::status::{DaemonFacts, Mode, Warning, unresolved},
+    observe::status::{DaemonFacts, Mode, UplinkHealth, Warning, unresolved},
     policy::Document,
-    uplinks::{UplinkReport, states_of, warnings_of},
+    uplinks::{UplinkReport, warnings_of},
 };
 
 /// What the socket answers from.
@@ -44,7 +44,7 @@ impl Daemon {
             mode: Mode::from(self.policy.mode),
             interfaces: self.in_force.attachments.clone(),
             uplinks: self.ground.now(),
-            uplink_states: BTreeMap::new(),
+            conditions: BTreeMap::new(),
             uplink_warnings: Vec::new(),
             unresolved: Vec::new(),
             warnings: self.in_force.warnings.clone(),
@@ -76,7 +76,8 @@ pub(super) async fn answer(facts: SharedFacts, request: Request) -> Reply {
             let mut daemon = facts.daemon.clone();
             daemon.unresolved = unresolved(&names.hosts);
             daemon.uplink_warnings = warnings_of(&facts.uplinks);
-            daemon.uplink_states = states_of(&facts.uplinks);
+            let condition = |uplink: &UplinkReport| (uplink.interface.clone(), UplinkHealth::from(uplink));
+            daemon.conditions = facts.uplinks.iter().map(condition).collect();
             daemon.warnings.extend(facts.ground.iter().cloned());
             daemon.warnings.extend(facts.troubles.values().map(|trouble| Warning::new(trouble, "It is tried again.")));
             daemon.warnings.extend(names.state_trouble.as_deref().map(|trouble| Warning::new(trouble, "")));

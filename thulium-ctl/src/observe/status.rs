@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use facts::{
     Attachment, DaemonFacts, DaemonState, DatapathFacts, Facts, Hook, Link, Mode, Role, SessionUse, TroubledName,
-    UplinkFacts, UplinkNow, Warning, unresolved,
+    UplinkFacts, UplinkHealth, UplinkNow, Warning, unresolved,
 };
 pub use verdict::Verdict;
 

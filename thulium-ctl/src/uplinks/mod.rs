@@ -24,7 +24,7 @@ pub use self::{
     ground::{Ground, Outside, Present, UplinkGround},
     interfaces::links,
     kernel::{Change, DefaultRoute, Kernel, Lists, Presence, changes},
-    report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport, states_of, warnings_of},
+    report::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport, warnings_of},
     watch::{Moment, Probed, Watch, Watched},
     way::{NextHop, Way},
 };

@@ -1,9 +1,6 @@
 //! The uplinks as `uplinks` and `status` show them.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -203,14 +200,6 @@ fn remedy(fault: Fault, seen: &UplinkGround) -> Option<String> {
         Fault::NoAnswer => "Its link is up, but nothing comes back by it: ask the provider.".to_owned(),
         Fault::Unproven => return None,
     })
-}
-
-/// What uplinks do for clients, by their names, where there are several.
-pub fn states_of(reports: &[UplinkReport]) -> BTreeMap<String, UplinkCondition> {
-    if reports.len() < 2 {
-        return BTreeMap::new();
-    }
-    reports.iter().map(|report| (report.name.clone(), report.state)).collect()
 }
 
 /// What `status` warns of where there are several uplinks.

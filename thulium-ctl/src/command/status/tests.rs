@@ -109,6 +109,8 @@ fn the_maps_alone_say_what_is_attached() {
         foreign_address: false,
         ipv6: None,
         link: None,
+        since: None,
+        why: None,
     };
     assert_eq!(facts.uplinks, [uplink], "unused slots are left out");
 }
@@ -117,6 +119,11 @@ fn the_maps_alone_say_what_is_attached() {
 fn the_daemon_adds_why_and_the_uplinks_state() {
     let mut facts = read(&Gateway).unwrap();
     let now = UplinkNow { name: "isp-a".to_owned(), link: Link::Down, address: None, is_own: false, ipv6: None };
+    let health = status::UplinkHealth {
+        state: UplinkCondition::Held,
+        since: 950,
+        why: Some("its interface is switched off".to_owned()),
+    };
     let mut daemon = DaemonFacts {
         pid: 1,
         since: 0,
@@ -126,15 +133,21 @@ fn the_daemon_adds_why_and_the_uplinks_state() {
         mode: Mode::Enforce,
         interfaces: vec![attachment("eth0", status::Role::Uplink, "veth"), attachment("gone", status::Role::Lan, "x")],
         uplinks: [("eth0".to_owned(), now)].into(),
-        uplink_states: [("isp-a".to_owned(), UplinkCondition::Lost)].into(),
+        conditions: [("eth0".to_owned(), health)].into(),
         uplink_warnings: Vec::new(),
         unresolved: Vec::new(),
         warnings: Vec::new(),
     };
     explain(&mut facts, &mut daemon);
-    assert_eq!((facts.uplinks[0].state, facts.uplinks[0].last_known), (Some(UplinkCondition::Lost), None));
+    assert_eq!((facts.uplinks[0].state, facts.uplinks[0].last_known), (Some(UplinkCondition::Held), None));
     let whys: Vec<&str> = facts.interfaces.iter().map(|interface| interface.why.as_str()).collect();
     assert_eq!((whys, facts.uplinks[0].name.as_str()), (vec!["", "veth"], "isp-a"));
     assert_eq!((facts.uplinks[0].link, facts.uplinks[0].lost_address), (Some(Link::Down), true));
-    assert!(daemon.interfaces.is_empty() && daemon.uplinks.is_empty(), "each thing is said once");
+    let json = serde_json::to_value(&facts.uplinks[0]).unwrap();
+    assert_eq!((&json["state"], &json["since"]), (&"held".into(), &950.into()));
+    assert_eq!(json["why"], "its interface is switched off");
+    assert!(
+        daemon.conditions.is_empty() && daemon.interfaces.is_empty() && daemon.uplinks.is_empty(),
+        "each thing is said once"
+    );
 }

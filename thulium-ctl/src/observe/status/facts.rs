@@ -9,7 +9,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{clients::ClientUse, drops::Sum};
-use crate::{names::HostReport, policy, uplinks::UplinkCondition};
+use crate::{
+    names::HostReport,
+    policy,
+    uplinks::{UplinkCondition, UplinkReport},
+};
 
 /// Everything that is known of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +77,9 @@ pub struct DaemonFacts {
     /// The uplinks by their interfaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uplinks: BTreeMap<String, UplinkNow>,
-    /// What several uplinks do for clients, by their names.
+    /// What the uplinks do for clients, by their interfaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub uplink_states: BTreeMap<String, UplinkCondition>,
+    pub conditions: BTreeMap<String, UplinkHealth>,
     /// What is wrong with several uplinks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uplink_warnings: Vec<Warning>,
@@ -98,6 +102,23 @@ pub struct UplinkNow {
     pub is_own: bool,
     /// The first of its IPv6 addresses that lead beyond the link.
     pub ipv6: Option<Ipv6Addr>,
+}
+
+/// What an uplink does for clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkHealth {
+    /// In a word.
+    pub state: UplinkCondition,
+    /// Since when, as far as this run of the daemon has seen it; seconds since 1970.
+    pub since: u64,
+    /// What is wrong with it, a part of a sentence; `None`: nothing.
+    pub why: Option<String>,
+}
+
+impl From<&UplinkReport> for UplinkHealth {
+    fn from(report: &UplinkReport) -> Self {
+        Self { state: report.state, since: report.since, why: report.why.clone() }
+    }
 }
 
 /// Whether an interface carries anything.
@@ -224,7 +245,7 @@ pub struct UplinkFacts {
     pub name: String,
     /// Its interface.
     pub interface: String,
-    /// What it does for clients; `None` (null): no daemon tells, or it is the only one.
+    /// What it does for clients; `None` (null): no daemon tells.
     pub state: Option<UplinkCondition>,
     /// What it did when a daemon watched it last (`up`, `lost` or `held`), if none does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,6 +262,10 @@ pub struct UplinkFacts {
     pub link: Option<Link>,
     /// Whether they are translated (see `source_nat` of the policy).
     pub translates: bool,
+    /// Since when, as far as this run of the daemon has seen it; seconds since 1970.
+    pub since: Option<u64>,
+    /// What is wrong with it, a part of a sentence; `None`: nothing that is known.
+    pub why: Option<String>,
 }
 
 /// How full the flow tables are.
@@ -268,14 +293,21 @@ impl SessionUse {
 }
 
 impl UplinkFacts {
-    /// Takes over what the daemon sees of it. `state`: what it does for clients.
-    pub fn update(&mut self, now: UplinkNow, state: Option<UplinkCondition>) {
+    /// Takes over what the daemon sees of it.
+    pub fn update(&mut self, now: UplinkNow) {
         self.name = now.name;
-        (self.state, self.last_known) = (state, None);
+        self.last_known = None;
         self.link = Some(now.link);
         self.ipv6 = now.ipv6;
         self.lost_address = self.translates && now.address.is_none();
         self.foreign_address = now.address.is_some() && !now.is_own;
+    }
+
+    /// Takes over what the daemon says of its health.
+    pub fn judge(&mut self, health: UplinkHealth) {
+        self.state = Some(health.state);
+        self.since = Some(health.since);
+        self.why = health.why;
     }
 }
 

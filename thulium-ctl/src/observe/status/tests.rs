@@ -29,6 +29,8 @@ fn datapath() -> DatapathFacts {
             foreign_address: false,
             ipv6: None,
             link: None,
+            since: None,
+            why: None,
         }],
         sessions: SessionUse { used: 12, ipv6: 0, capacity: 262_144 },
         clients: ClientUse { known: 3, at_limit: 0 },
@@ -47,7 +49,7 @@ fn daemon() -> DaemonFacts {
         mode: Mode::Enforce,
         interfaces: Vec::new(),
         uplinks: Default::default(),
-        uplink_states: Default::default(),
+        conditions: Default::default(),
         uplink_warnings: Vec::new(),
         unresolved: Vec::new(),
         warnings: Vec::new(),
@@ -199,7 +201,8 @@ fn seen() -> UplinkNow {
 /// The screen when this is what the daemon sees of the uplink.
 fn with_uplink(now: UplinkNow) -> String {
     let mut datapath = datapath();
-    datapath.uplinks[0].update(now, Some(UplinkCondition::Up));
+    datapath.uplinks[0].update(now);
+    datapath.uplinks[0].state = Some(UplinkCondition::Up);
     judged(Some(datapath), serving(daemon())).to_string()
 }
 
@@ -267,6 +270,8 @@ fn what_the_daemon_says_comes_over_the_socket_whole() {
     let mut said = daemon();
     said.interfaces = datapath().interfaces;
     said.uplinks.insert("eth0".to_owned(), seen());
+    let why = Some("no answer through it".to_owned());
+    said.conditions.insert("eth0".to_owned(), UplinkHealth { state: UplinkCondition::Lost, since: 950, why });
     let line = serde_json::to_string(&said).unwrap();
     assert_eq!(serde_json::from_str::<DaemonFacts>(&line).unwrap(), said);
     let bare = serde_json::to_string(&daemon()).unwrap();

@@ -13,6 +13,7 @@ mod flows;
 mod fragments;
 mod icmp;
 mod ipv6;
+mod json;
 mod lab;
 mod learners;
 mod learning;

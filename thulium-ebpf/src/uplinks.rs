@@ -17,15 +17,7 @@ pub fn slot_of(interface: u32) -> u8 {
 /// What the uplink of a slot can do at present.
 #[inline(always)]
 pub fn state_of(slot: u8) -> UplinkState {
-    const UP: u32 = UplinkState::Up as u32;
-    const LOST: u32 = UplinkState::Lost as u32;
-    const HELD: u32 = UplinkState::Held as u32;
-    match UPLINKS.get(u32::from(slot)).map_or(0, |uplink| uplink.state) {
-        UP => UplinkState::Up,
-        LOST => UplinkState::Lost,
-        HELD => UplinkState::Held,
-        _ => UplinkState::Unused,
-    }
+    UPLINKS.get(u32::from(slot)).map_or(UplinkState::Unused, |uplink| UplinkState::from_number(uplink.state))
 }
 
 /// Index of the interface of an uplink; 0: it has none.

@@ -42,12 +42,14 @@ pub enum UplinkState {
     Up = 1,
     /// Gone, and its clients move: its epoch was raised, so that the sessions there are absent.
     Lost = 2,
-    /// Gone, and its clients wait for it (`on_uplink_down: hold`): their sessions and pins stay.
+    /// Gone, and its clients wait for it, since the policy says so (`on_uplink_down: hold`) or no other is left: their sessions and pins
+    /// stay.
     Held = 3,
 }
 
 impl UplinkState {
     /// The state numbered `number`; numbers that are none count as `Unused`.
+    #[inline(always)]
     pub const fn from_number(number: u32) -> Self {
         match number {
             1 => Self::Up,

@@ -14,7 +14,7 @@ use crate::{
         Address, Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint,
         FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Name,
         NameEntry, PortKey, PortOwner, PortPrefix, Query, QueryKey, RESTING_PORTS, RemoteAddress, RemotePrefix, Reply,
-        RestingPort, Settings, SlotName, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
+        RestingPort, STATION_PLACES, Settings, SlotName, Station, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
     },
     answer::reset::Reset,
     dns::Room,
@@ -280,6 +280,10 @@ pub static REPLIES: RingBuf<Reply, 262_144> = RingBuf::new();
 /// Interfaces of the policy by index.
 #[btf_map(name = "interfaces")]
 pub static INTERFACES: HashMap<u32, Interface, 256> = HashMap::new();
+
+/// Interfaces that XDP may forward between, each at its [`Station::place`].
+#[btf_map(name = "stations")]
+pub static STATIONS: Array<Station, STATION_PLACES> = Array::new();
 
 /// Index of the newest interface that was there when the daemon last attached the programs: one with a higher index may be an uplink that
 /// was made anew, on which no program stands yet.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 37] = [
+const MAPS: [&str; 38] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -33,6 +33,7 @@ const MAPS: [&str; 37] = [
     "foreign4",
     "uplinks",
     "interfaces",
+    "stations",
     "newest",
     "generation",
     "settings",

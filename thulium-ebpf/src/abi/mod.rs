@@ -29,7 +29,10 @@ pub use policy::{
     RemoteAddress, RemotePrefix, Settings, SlotName,
 };
 pub use reason::Reason;
-pub use table::{CHOICES, Choices, Interface, RESTING_PORTS, Role, UPLINK_SLOTS, Uplink, UplinkState, UplinkTraffic};
+pub use table::{
+    CHOICES, Choices, Interface, RESTING_PORTS, Role, STATION_PLACES, Station, UPLINK_SLOTS, Uplink, UplinkState,
+    UplinkTraffic,
+};
 #[cfg(feature = "user")]
 pub use user::order_frame;
 
@@ -65,6 +68,7 @@ pub const LAYOUT: u32 = {
         size_of::<Settings>(),
         size_of::<SlotName>(),
         size_of::<Interface>(),
+        size_of::<Station>(),
         size_of::<Uplink>(),
         size_of::<UplinkTraffic>(),
         size_of::<Choices>(),

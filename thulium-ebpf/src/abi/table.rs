@@ -32,6 +32,31 @@ pub struct Interface {
     pub name: [u8; 16],
 }
 
+/// Places in the table of [`Station`]s.
+pub const STATION_PLACES: usize = 256;
+
+/// What XDP knows of an interface by which a frame comes in, or by which it is to leave: at [`Station::place`] of its index.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Station {
+    /// Index of the interface; another one than looked for: nothing is known of that.
+    pub interface: u32,
+    /// Its own hardware address: frames for another one are not the gateway's.
+    pub address: [u8; 6],
+    /// 1: XDP may take frames that come in by it, and may send frames out of it.
+    pub forwards: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+impl Station {
+    /// The place of an interface among the stations.
+    #[inline(always)]
+    pub const fn place(interface: u32) -> u32 {
+        interface % STATION_PLACES as u32
+    }
+}
+
 /// What an uplink can do for clients at present.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,6 +42,7 @@ plain!(
     Settings,
     SlotName,
     Interface,
+    Station,
     Uplink,
     UplinkTraffic,
     Choices,

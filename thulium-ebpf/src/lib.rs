@@ -19,6 +19,8 @@
 //! * `moment`: the time and the generation that a packet sees (BPF only).
 //! * `pipeline`: these steps in order, one function a hook (BPF only); `maps`: all state (BPF only).
 //!
+//! No step of it: [`bench`], the traffic that `cargo xtask bench` sends through.
+//!
 //! What takes values is compiled everywhere and tested on the host; what needs maps and helpers exists on the BPF target.
 
 #![cfg_attr(target_arch = "bpf", no_std)]
@@ -26,6 +28,7 @@
 
 pub mod abi;
 pub mod answer;
+pub mod bench;
 pub mod checksum;
 pub mod dns;
 pub mod fragment;

@@ -56,6 +56,10 @@ plain!(
     DropKey,
     Counter,
     crate::tls::Hellos,
+    crate::bench::Order,
+    crate::bench::Expectation,
+    crate::bench::Seen,
+    crate::bench::Way,
 );
 
 /// The frame by which an order reaches its program: [`Unpin`], [`Forget`] or a [`SweepItem`].

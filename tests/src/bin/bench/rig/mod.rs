@@ -1,0 +1,131 @@
+//! The gateways, one a contender, each between a source and a sink of its own; and the measuring.
+//!
+//! * [`site`]: one contender's gateway. [`conntrack`]: what nftables needs; [`policy`]: what they all enforce.
+//! * [`traffic`]: source and sink. [`cpu`]: the time that they and the gateway take.
+//!
+//! ```text
+//!   lan                     gateway              internet
+//!   source ──── eth0 ────── lan0    wan0 ─────── eth0 ──── sink      Direction::Out
+//!   sink                                                   source    Direction::Back
+//! ```
+//!
+//! All of a packet's way is on one CPU. What it costs is CPU time, less what source and sink alone cost in the same round:
+//! there the sink is where the gateway would be.
+
+mod conntrack;
+mod cpu;
+mod policy;
+mod site;
+mod traffic;
+
+use anyhow::{Context, Result};
+use thulium_tests::lab::{Gateway, Lab};
+
+use self::{
+    site::Site,
+    traffic::{Passage, Traffic},
+};
+use crate::sample::{Contender, Direction, Sample};
+
+pub(crate) use self::{conntrack::shortage, policy::text as policy};
+
+/// The namespaces of all contenders. They outlive the [`Rig`] that uses them, and are removed when dropped.
+pub(crate) struct Labs(Vec<(Option<Contender>, Lab)>);
+
+impl Labs {
+    /// Builds them for `contenders`, and some with no gateway.
+    ///
+    /// # Errors
+    /// When a namespace or a link cannot be made.
+    pub(crate) fn build(contenders: &[Contender]) -> Result<Self> {
+        let all = [None].into_iter().chain(contenders.iter().copied().map(Some));
+        Ok(Self(all.map(|contender| Ok((contender, Lab::new()?))).collect::<Result<_>>()?))
+    }
+}
+
+/// All contenders' gateways, ready to forward, with source and sink.
+pub(crate) struct Rig<'labs> {
+    traffic: Traffic,
+    /// Without a gateway.
+    wire: Site<'labs>,
+    sites: Vec<Site<'labs>>,
+}
+
+impl<'labs> Rig<'labs> {
+    /// Sets the gateways up: rules, daemons, programs; offloads and neighbours the same for all.
+    ///
+    /// # Errors
+    /// When a step fails; the error says whose.
+    pub(crate) fn set_up(labs: &'labs Labs) -> Result<Self> {
+        let mut traffic = Traffic::load()?;
+        let mut sites = Vec::new();
+        for (contender, lab) in &labs.0 {
+            let name = contender.map_or("no gateway", Contender::name);
+            let site = Site::set_up(lab, *contender, &mut traffic);
+            sites.push(site.with_context(|| format!("setting up: {name}"))?);
+        }
+        let wire = sites.remove(0);
+        Ok(Self { traffic, wire, sites })
+    }
+
+    /// Who is compared.
+    pub(crate) fn contenders(&self) -> impl Iterator<Item = Contender> {
+        self.sites.iter().filter_map(|site| site.contender)
+    }
+
+    /// Opens sessions so that a contender has `flows`, and checks both ways that what arrives is right: addresses, ports, TTL,
+    /// checksums.
+    ///
+    /// # Errors
+    /// When it delivers less, or something else.
+    pub(crate) fn open(&mut self, contender: Contender, flows: u32) -> Result<()> {
+        let Self { traffic, sites, .. } = self;
+        let site = find(sites, contender)?;
+        site.open(traffic, flows).with_context(|| format!("opening {flows} flows: {}", contender.name()))
+    }
+
+    /// One round over `flows`, which were opened: first without a gateway, then every contender, `packets` each.
+    ///
+    /// # Errors
+    /// When the source cannot be run.
+    pub(crate) fn round(&mut self, direction: Direction, flows: u32, round: u32, packets: u32) -> Result<Vec<Sample>> {
+        let Self { traffic, wire, sites } = self;
+        let wire = wire.send(traffic, direction, flows, packets, false)?;
+        let mut samples = Vec::new();
+        for site in sites {
+            let Some(contender) = site.contender else { continue };
+            let passage = site.send(traffic, direction, flows, packets, false)?;
+            let Passage { sent, delivered, .. } = passage;
+            let (whole, wire) = (each(passage), each(wire));
+            samples.push(Sample { contender, direction, flows, round, sent, delivered, whole, wire });
+        }
+        Ok(samples)
+    }
+
+    /// A contender's namespaces: the source of `Out` is in `lan`, that of `Back` in `internet`.
+    ///
+    /// # Errors
+    /// When it is not among those that are compared.
+    pub(crate) fn lab(&mut self, contender: Contender) -> Result<&'labs Lab> {
+        Ok(find(&mut self.sites, contender)?.lab)
+    }
+
+    /// The daemon of a contender that is this product.
+    ///
+    /// # Errors
+    /// When it is another, or not among those that are compared.
+    pub(crate) fn gateway(&mut self, contender: Contender) -> Result<&mut Gateway<'labs>> {
+        let gateway = find(&mut self.sites, contender)?.gateway.as_mut();
+        gateway.with_context(|| format!("{} has no daemon", contender.name()))
+    }
+}
+
+fn find<'rig, 'labs>(sites: &'rig mut [Site<'labs>], contender: Contender) -> Result<&'rig mut Site<'labs>> {
+    let site = sites.iter_mut().find(|site| site.contender == Some(contender));
+    site.with_context(|| format!("{} is not compared", contender.name()))
+}
+
+/// CPU time per delivered packet, nanoseconds.
+fn each(passage: Passage) -> f64 {
+    passage.time as f64 / passage.delivered.max(1) as f64
+}

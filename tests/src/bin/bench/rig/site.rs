@@ -1,0 +1,142 @@
+//! One contender's gateway, between its own LAN and internet.
+
+use std::{fmt::Write as _, fs, net::Ipv4Addr};
+
+use anyhow::{Context, Result, ensure};
+use thulium_ebpf::bench::{CLIENTS, Expectation, FIRST_CLIENT, Order, TTL, Way};
+use thulium_tests::lab::{Gateway, LAN_MAC, Lab, NEXT_HOP, Namespace, UPLINK, WAN_MAC};
+
+use super::{
+    conntrack, policy,
+    traffic::{Passage, Traffic, index},
+};
+use crate::sample::{Contender, Direction};
+
+/// A gateway, or the place where one would be, with a source and a sink at either end.
+pub(super) struct Site<'lab> {
+    pub(super) lab: &'lab Lab,
+    /// None: source and sink, and nothing between them.
+    pub(super) contender: Option<Contender>,
+    /// The daemon, where the contender is this product.
+    pub(super) gateway: Option<Gateway<'lab>>,
+}
+
+impl<'lab> Site<'lab> {
+    /// Sets the gateway up.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub(super) fn set_up(lab: &'lab Lab, contender: Option<Contender>, traffic: &mut Traffic) -> Result<Self> {
+        let mut site = Self { lab, contender, gateway: None };
+        let Some(contender) = contender else {
+            traffic.attach("sink", &lab.gw, "lan0")?;
+            traffic.attach("sink", &lab.gw, "wan0")?;
+            return Ok(site);
+        };
+        traffic.attach("sink", &lab.lan, "eth0")?;
+        traffic.attach("sink", &lab.internet, "eth0")?;
+        site.offloads()?;
+        site.neighbours()?;
+        match contender {
+            Contender::KernelForwarding => {}
+            Contender::Nftables => conntrack::set_up(lab)?,
+            Contender::XdpOff => site.gateway = Some(lab.start(&policy::text("off"))?),
+            Contender::XdpNative => site.gateway = Some(lab.start(&policy::text("native"))?),
+            Contender::BareRedirect => site.redirect(traffic)?,
+        }
+        Ok(site)
+    }
+
+    /// A veth takes XDP frames in only while it polls, which it does with GRO on.
+    fn offloads(&self) -> Result<()> {
+        for interface in ["lan0", "wan0"] {
+            self.lab.gw.output("ethtool", &format!("-K {interface} gro on"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the gateway everybody's MAC address for good: no sample is to have a neighbour's discovery in it.
+    fn neighbours(&self) -> Result<()> {
+        let (lan, internet) = (mac(&self.lab.lan, "eth0")?, mac(&self.lab.internet, "eth0")?);
+        let mut batch = format!("neighbour replace {NEXT_HOP} dev wan0 lladdr {} nud permanent\n", text(internet));
+        for client in (FIRST_CLIENT..FIRST_CLIENT + CLIENTS).map(Ipv4Addr::from) {
+            writeln!(batch, "neighbour replace {client} dev lan0 lladdr {} nud permanent", text(lan))?;
+        }
+        let file = self.lab.dir().join("neighbours");
+        fs::write(&file, batch)?;
+        self.lab.gw.ip(&format!("-batch {}", file.display()))
+    }
+
+    fn redirect(&self, traffic: &mut Traffic) -> Result<()> {
+        let gw = &self.lab.gw;
+        let (lan, wan) = (index(gw, "lan0")?, index(gw, "wan0")?);
+        let [client, router] = [mac(&self.lab.lan, "eth0")?, mac(&self.lab.internet, "eth0")?];
+        traffic.lead(lan, Way { to: router, from: WAN_MAC, interface: wan })?;
+        traffic.lead(wan, Way { to: client, from: LAN_MAC, interface: lan })?;
+        traffic.attach("bare", gw, "lan0")?;
+        traffic.attach("bare", gw, "wan0")
+    }
+
+    /// Sends `packets` over `flows`; checks each of them if that is asked for.
+    ///
+    /// # Errors
+    /// When they cannot be sent. Not when they do not arrive.
+    pub(super) fn send(
+        &self,
+        traffic: &mut Traffic,
+        direction: Direction,
+        flows: u32,
+        packets: u32,
+        check: bool,
+    ) -> Result<Passage> {
+        let (back, from, to) = match direction {
+            Direction::Out => (0, &self.lab.lan, LAN_MAC),
+            Direction::Back => (1, &self.lab.internet, WAN_MAC),
+        };
+        let external = if self.translates() { UPLINK.to_bits() } else { 0 };
+        let order = Order { to, from: mac(from, "eth0")?, back, external, flows, ..Order::default() };
+        let expectation = Expectation { check: u32::from(check), back, external, ttl: u32::from(TTL) - self.hops() };
+        traffic.send(from, &order, expectation, packets)
+    }
+
+    /// Opens sessions until there are `flows`, in both directions, and checks everything that arrives.
+    ///
+    /// # Errors
+    /// When something does not arrive, or not as it should.
+    pub(super) fn open(&self, traffic: &mut Traffic, flows: u32) -> Result<()> {
+        // The first pass opens, the second answers; then both once more as they will be measured.
+        for direction in [Direction::Out, Direction::Back, Direction::Out, Direction::Back] {
+            let passage = self.send(traffic, direction, flows, flows, true)?;
+            let Passage { sent, delivered, wrong, .. } = passage;
+            ensure!(
+                delivered == sent && wrong == 0,
+                "of {sent} packets {}, one a flow, {delivered} arrived, and {wrong} of them not as they should \
+                 (address, port, TTL, checksums)",
+                direction.name(),
+            );
+        }
+        Ok(())
+    }
+
+    const fn translates(&self) -> bool {
+        matches!(self.contender, Some(Contender::Nftables | Contender::XdpOff | Contender::XdpNative))
+    }
+
+    /// By how much the TTL is to be less at the sink.
+    const fn hops(&self) -> u32 {
+        !matches!(self.contender, None | Some(Contender::BareRedirect)) as u32
+    }
+}
+
+/// The MAC address of an interface.
+fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
+    let json = namespace.output("ip", &format!("-json link show dev {interface}"))?;
+    let links: serde_json::Value = serde_json::from_str(&json)?;
+    let address = links[0]["address"].as_str().with_context(|| format!("{interface} has no MAC address: {json}"))?;
+    let bytes: Result<Vec<u8>, _> = address.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
+    bytes?.try_into().map_err(|_| anyhow::anyhow!("{address} is no MAC address"))
+}
+
+fn text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}

@@ -36,7 +36,7 @@ datapath: {{ xdp: {xdp} }}
 pub(super) fn rules() -> String {
     format!(
         "\
-table ip policy {{
+table ip office {{
     set thulium {{ type ipv4_addr; elements = {{ {servers} }} }}
     chain forward {{
         type filter hook forward priority filter; policy drop;

@@ -1,4 +1,4 @@
-//! Setup, build, test, demo and package of thulium-ctl: `cargo xtask help`.
+//! Setup, build, test, demo, bench and package of thulium-ctl: `cargo xtask help`.
 //!
 //! * [`verb`]: one file a verb.
 //! * [`toolchain`]: which compiler and linker make the eBPF object; what is missing for that.
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Setup, build, test, demo and package of thulium-ctl.
+/// Setup, build, test, demo, bench and package of thulium-ctl.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -48,6 +48,12 @@ enum Verb {
         #[arg(long)]
         quick: bool,
     },
+    /// Measures what a packet costs the gateway, beside the kernel's own ways and the limit; needs root, and leaves a report below target/
+    Bench {
+        /// Fewer flows and rounds: minutes instead of half an hour
+        #[arg(long)]
+        quick: bool,
+    },
     /// Makes target/debian/thulium-ctl_….deb
     Package {
         /// Installs, uses and removes the package in a clean Debian root below target/ as well; needs root
@@ -73,6 +79,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test { kernel: Some(series), arguments } => verb::test::on_kernel(&series, &arguments),
         Verb::Test { kernel: None, arguments } => verb::test::run(&arguments),
         Verb::Demo { quick } => verb::demo::run(quick),
+        Verb::Bench { quick } => verb::bench::run(quick),
         Verb::Package { test } => verb::package::run(test),
     }
 }

@@ -31,6 +31,11 @@ pub(crate) fn object() -> PathBuf {
     target().join("bpf/thulium.o")
 }
 
+/// The eBPF programs of the bench.
+pub(crate) fn bench_object() -> PathBuf {
+    target().join("bpf/bench.o")
+}
+
 /// A program of the release profile.
 pub(crate) fn release_binary(name: &str) -> PathBuf {
     target().join("release").join(name)

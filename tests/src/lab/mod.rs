@@ -2,6 +2,7 @@
 
 mod dismantle;
 mod gateway;
+pub mod interrupt;
 mod isp;
 mod namespace;
 mod process;

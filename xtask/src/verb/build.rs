@@ -1,6 +1,11 @@
 //! `cargo xtask build`: the eBPF object, then the release binary with the object inside.
 
-use std::{ffi::OsString, fs, path::Path, process::Command};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -11,23 +16,41 @@ use crate::{
     workspace,
 };
 
+/// The product's programs, one of the `bin` targets of thulium-ebpf.
+const PRODUCT: &str = "thulium";
+/// Those of the bench, another one.
+const BENCH: &str = "bench";
+
 /// Builds `target/bpf/thulium.o` and `target/release/thulium-ctl`.
 ///
 /// # Errors
 /// If the toolchain is incomplete or a build fails.
 pub(crate) fn run() -> Result<Toolchain> {
     let toolchain = toolchain::ready()?;
-    step("Building the eBPF object", &mut bpf_cargo(&toolchain, "build", &[]))?;
-    let built = bpf_target().join(BPF_TARGET).join("release/thulium");
-    copy_if_changed(&built, &workspace::object())?;
+    step("Building the eBPF object", &mut bpf_cargo(&toolchain, "build", &[PRODUCT], &[]))?;
+    copy_if_changed(&built(PRODUCT), &workspace::object())?;
     let mut cargo = workspace::cargo();
     cargo.env("THULIUM_OBJECT", workspace::object());
     step("Building thulium-ctl", cargo.args(["build", "--release", "--package", "thulium-ctl"]))?;
     Ok(toolchain)
 }
 
-/// A cargo that does `verb` to the eBPF programs, with `extra` compiler flags.
-pub(crate) fn bpf_cargo(toolchain: &Toolchain, verb: &str, extra: &[&str]) -> Command {
+/// Builds `target/bpf/bench.o`, the programs of the bench.
+///
+/// # Errors
+/// If the build fails.
+pub(crate) fn bench_object(toolchain: &Toolchain) -> Result<()> {
+    step("Building the eBPF programs of the bench", &mut bpf_cargo(toolchain, "build", &[BENCH], &[]))?;
+    copy_if_changed(&built(BENCH), &workspace::bench_object())
+}
+
+/// A check of all eBPF programs by the compiler, with its warnings as errors.
+pub(crate) fn bpf_check(toolchain: &Toolchain) -> Command {
+    bpf_cargo(toolchain, "check", &[PRODUCT, BENCH], &["-Dwarnings"])
+}
+
+/// A cargo that does `verb` to these eBPF objects, with `extra` compiler flags.
+fn bpf_cargo(toolchain: &Toolchain, verb: &str, objects: &[&str], extra: &[&str]) -> Command {
     let mut command = match &toolchain.compiler {
         Compiler::Prebuilt(rustc) => {
             let mut cargo = workspace::cargo();
@@ -43,23 +66,24 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain, verb: &str, extra: &[&str]) -> Co
             rustup
         }
     };
-    command.current_dir(workspace::root()).args([
-        "--package",
-        "thulium-ebpf",
-        "--bin",
-        "thulium",
-        "--release",
-        "--target",
-        BPF_TARGET,
-    ]);
+    command.current_dir(workspace::root());
+    command.args(["--package", "thulium-ebpf", "--release", "--target", BPF_TARGET]);
+    for object in objects {
+        command.args(["--bin", object]);
+    }
     // A folder of its own: another compiler's artifacts would be taken for stale in the host's.
     command.arg("--target-dir").arg(bpf_target());
     command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(&toolchain.linker, extra));
     command
 }
 
-fn bpf_target() -> std::path::PathBuf {
+fn bpf_target() -> PathBuf {
     workspace::target().join("bpf-build")
+}
+
+/// Where the build of an object leaves it.
+fn built(object: &str) -> PathBuf {
+    bpf_target().join(BPF_TARGET).join("release").join(object)
 }
 
 /// The compiler's flags, separated as cargo wants them.
@@ -104,10 +128,10 @@ mod tests {
     #[test]
     fn the_bpf_build_chooses_its_compiler() {
         let toolchain = |compiler| Toolchain { compiler, linker: "/bin/bpf-linker".into() };
-        let nightly = bpf_cargo(&toolchain(Compiler::Nightly), "build", &[]);
+        let nightly = bpf_cargo(&toolchain(Compiler::Nightly), "build", &[PRODUCT], &[]);
         assert_eq!(nightly.get_program(), "rustup");
         assert!(nightly.get_args().any(|argument| argument == "build-std=core"));
-        let prebuilt = bpf_cargo(&toolchain(Compiler::Prebuilt("/usr/bin/rustc".into())), "build", &[]);
+        let prebuilt = bpf_cargo(&toolchain(Compiler::Prebuilt("/usr/bin/rustc".into())), "build", &[PRODUCT], &[]);
         assert!(
             prebuilt.get_envs().any(|(name, value)| name == "RUSTC" && value.is_some_and(|v| v == "/usr/bin/rustc"))
         );

@@ -105,7 +105,7 @@ fn checks(toolchain: &toolchain::Toolchain) -> Result<()> {
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     step("Checking lints", cargo().args(clippy))?;
     // No clippy knows the BPF target's core; the compiler's own lints do.
-    step("Checking lints of the eBPF programs", &mut build::bpf_cargo(toolchain, "check", &["-Dwarnings"]))?;
+    step("Checking lints of the eBPF programs", &mut build::bpf_check(toolchain))?;
     // Private items are always documented here, so that links to them hold.
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     let rustdoc = "--deny warnings --allow rustdoc::private_intra_doc_links";

@@ -1,10 +1,9 @@
 //! The gateway at work: an office uses Thulium through it, everything else is refused and counted.
 //!
 //! * [`allowed`]: what clients may do. [`refused`]: what they, and the world, must not. [`uplinks`]: one of two fails.
-//! * [`tried`]: the table of what was tried, expected and seen. [`interrupt`]: Ctrl-C.
+//! * [`tried`]: the table of what was tried, expected and seen.
 
 mod allowed;
-mod interrupt;
 mod refused;
 mod tried;
 mod uplinks;
@@ -13,7 +12,7 @@ use std::{env, process::ExitCode};
 
 use anyhow::{Result, bail};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, MASQUERADE, STUN, THULIUM, UNRELATED, UPLINK},
+    lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, MASQUERADE, STUN, THULIUM, UNRELATED, UPLINK, interrupt},
     peer::Dns,
 };
 

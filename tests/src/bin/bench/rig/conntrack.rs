@@ -29,7 +29,7 @@ pub(super) fn set_up(lab: &Lab) -> Result<()> {
 ///
 /// # Errors
 /// When its size cannot be read.
-pub(crate) fn shortage(flows: u32) -> Result<Option<String>> {
+pub(super) fn shortage(flows: u32) -> Result<Option<String>> {
     let (most, buckets) = (size("max")?, size("buckets")?);
     // Two keys a connection; the kernel's own default is a bucket for each two.
     if most > flows && buckets >= flows {

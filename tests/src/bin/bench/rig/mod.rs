@@ -27,7 +27,7 @@ use self::{
 };
 use crate::sample::{Contender, Direction, Sample};
 
-pub(crate) use self::{conntrack::shortage, policy::text as policy};
+pub(crate) use self::policy::text as policy;
 
 /// The namespaces of all contenders. They outlive the [`Rig`] that uses them, and are removed when dropped.
 pub(crate) struct Labs(Vec<(Option<Contender>, Lab)>);
@@ -41,6 +41,14 @@ impl Labs {
         let all = [None].into_iter().chain(contenders.iter().copied().map(Some));
         Ok(Self(all.map(|contender| Ok((contender, Lab::new()?))).collect::<Result<_>>()?))
     }
+}
+
+/// Whether a contender can be compared.
+pub(crate) enum Opened {
+    /// It has as many sessions as were asked for.
+    Ready,
+    /// This machine does not let it have them: why, and what would help.
+    Impossible(String),
 }
 
 /// All contenders' gateways, ready to forward, with source and sink.
@@ -68,23 +76,24 @@ impl<'labs> Rig<'labs> {
         Ok(Self { traffic, wire, sites })
     }
 
-    /// Who is compared.
-    pub(crate) fn contenders(&self) -> impl Iterator<Item = Contender> {
-        self.sites.iter().filter_map(|site| site.contender)
-    }
-
     /// Opens sessions so that a contender has `flows`, and checks both ways that what arrives is right: addresses, ports, TTL,
     /// checksums.
     ///
     /// # Errors
     /// When it delivers less, or something else.
-    pub(crate) fn open(&mut self, contender: Contender, flows: u32) -> Result<()> {
+    pub(crate) fn open(&mut self, contender: Contender, flows: u32) -> Result<Opened> {
+        if contender == Contender::Nftables
+            && let Some(shortage) = conntrack::shortage(flows)?
+        {
+            return Ok(Opened::Impossible(shortage));
+        }
         let Self { traffic, sites, .. } = self;
         let site = find(sites, contender)?;
-        site.open(traffic, flows).with_context(|| format!("opening {flows} flows: {}", contender.name()))
+        site.open(traffic, flows).with_context(|| format!("opening {flows} flows: {}", contender.name()))?;
+        Ok(Opened::Ready)
     }
 
-    /// One round over `flows`, which were opened: first without a gateway, then every contender, `packets` each.
+    /// One round over `flows`: first without a gateway, then every contender that has opened so many, `packets` each.
     ///
     /// # Errors
     /// When the source cannot be run.
@@ -93,7 +102,7 @@ impl<'labs> Rig<'labs> {
         let wire = wire.send(traffic, direction, flows, packets, false)?;
         let mut samples = Vec::new();
         for site in sites {
-            let Some(contender) = site.contender else { continue };
+            let Some(contender) = site.contender.filter(|_| site.flows >= flows) else { continue };
             let passage = site.send(traffic, direction, flows, packets, false)?;
             let Passage { sent, delivered, .. } = passage;
             let (whole, wire) = (each(passage), each(wire));

@@ -19,6 +19,8 @@ pub(super) struct Site<'lab> {
     pub(super) contender: Option<Contender>,
     /// The daemon, where the contender is this product.
     pub(super) gateway: Option<Gateway<'lab>>,
+    /// For how many flows it has sessions.
+    pub(super) flows: u32,
 }
 
 impl<'lab> Site<'lab> {
@@ -27,7 +29,7 @@ impl<'lab> Site<'lab> {
     /// # Errors
     /// When a step fails.
     pub(super) fn set_up(lab: &'lab Lab, contender: Option<Contender>, traffic: &mut Traffic) -> Result<Self> {
-        let mut site = Self { lab, contender, gateway: None };
+        let mut site = Self { lab, contender, gateway: None, flows: 0 };
         let Some(contender) = contender else {
             traffic.attach("sink", &lab.gw, "lan0")?;
             traffic.attach("sink", &lab.gw, "wan0")?;
@@ -103,7 +105,7 @@ impl<'lab> Site<'lab> {
     ///
     /// # Errors
     /// When something does not arrive, or not as it should.
-    pub(super) fn open(&self, traffic: &mut Traffic, flows: u32) -> Result<()> {
+    pub(super) fn open(&mut self, traffic: &mut Traffic, flows: u32) -> Result<()> {
         // The first pass opens, the second answers; then both once more as they will be measured.
         for direction in [Direction::Out, Direction::Back, Direction::Out, Direction::Back] {
             let passage = self.send(traffic, direction, flows, flows, true)?;
@@ -115,6 +117,7 @@ impl<'lab> Site<'lab> {
                 direction.name(),
             );
         }
+        self.flows = self.flows.max(flows);
         Ok(())
     }
 

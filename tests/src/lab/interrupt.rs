@@ -6,8 +6,8 @@ use std::{
     thread,
 };
 
+use super::dismantle_own;
 use anyhow::{Context, Result};
-use thulium_tests::lab;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -15,18 +15,18 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// When signals cannot be handled.
-pub(crate) fn dismantle_on_interrupt() -> Result<()> {
+pub fn dismantle_on_interrupt() -> Result<()> {
     ctrlc::set_handler(move || {
         INTERRUPTED.store(true, Ordering::Relaxed);
         eprintln!("\nInterrupted: removing the lab …");
-        lab::dismantle_own();
+        dismantle_own();
         process::exit(130);
     })
     .context("handling Ctrl-C")
 }
 
 /// Does not return if the program is being interrupted: its errors are only those of a lab that goes away.
-pub(crate) fn wait_if_interrupted() {
+pub fn wait_if_interrupted() {
     while INTERRUPTED.load(Ordering::Relaxed) {
         thread::park();
     }

@@ -12,6 +12,7 @@
 //! * [`translate`]: the rewrite.
 //! * [`mss`]: a TCP segment size that the path can carry.
 //! * [`dns`]: what replies to clients teach of the policy's names; beside the pipeline, in programs of their own.
+//! * [`fast`]: the short way of an ordinary packet whose session is established, past all these.
 //! * [`answer`]: what becomes of a refused packet whose sender is told.
 //! * `route`: where to (BPF only).
 //! * `uplinks`: which uplink is which, and what it can do at present (BPF only).
@@ -24,13 +25,14 @@
 //! What takes values is compiled everywhere and tested on the host; what needs maps and helpers exists on the BPF target.
 
 #![cfg_attr(target_arch = "bpf", no_std)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch), allow(internal_features))]
 
 pub mod abi;
 pub mod answer;
 pub mod bench;
 pub mod checksum;
 pub mod dns;
+pub mod fast;
 pub mod fragment;
 pub mod frame;
 pub mod judge;

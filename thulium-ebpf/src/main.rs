@@ -24,9 +24,10 @@ mod programs {
     };
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
-        abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS},
+        abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS, Side},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         dns,
+        fast::{Fast, forward},
         frame::{ETHERNET, Hook as _, TcFrame, XdpFrame},
         maps::REFUSAL,
         moment::Moment,
@@ -94,15 +95,23 @@ mod programs {
     }
 
     /// LAN ingress, XDP.
-    #[xdp]
+    #[xdp(frags)]
     pub fn lan_xdp(context: XdpContext) -> u32 {
-        screen(context, Direction::Out, |frame, moment| lan::refuse(frame, moment))
+        match forward(&context, Side::Lan) {
+            Fast::Sent(action) => action,
+            Fast::Up => XDP_PASS,
+            Fast::Unknown => screen(context, Direction::Out, |frame, moment| lan::refuse(frame, moment)),
+        }
     }
 
     /// Uplink ingress, XDP.
-    #[xdp]
+    #[xdp(frags)]
     pub fn uplink_xdp(context: XdpContext) -> u32 {
-        screen(context, Direction::In, uplink::refuse)
+        match forward(&context, Side::Uplink) {
+            Fast::Sent(action) => action,
+            Fast::Up => XDP_PASS,
+            Fast::Unknown => screen(context, Direction::In, uplink::refuse),
+        }
     }
 
     /// Never attached: the daemon runs it to sweep stale sessions, and ports that have rested. Returns how many sessions it
@@ -207,6 +216,9 @@ mod programs {
     #[inline(always)]
     fn screen(context: XdpContext, direction: Direction, refuse: fn(&mut XdpFrame, &Moment) -> Outcome) -> u32 {
         let mut frame = XdpFrame::new(context);
+        if frame.is_scattered() {
+            return XDP_PASS;
+        }
         let Some(moment) = Moment::read() else { return XDP_DROP };
         if moment.settings.audit == 1 || moment.settings.pass_unmatched == 1 {
             // What is spared here would be counted again by TC: it does the counting alone.

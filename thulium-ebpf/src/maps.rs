@@ -18,6 +18,7 @@ use crate::{
     },
     answer::reset::Reset,
     dns::Room,
+    fast::{HOPS, Hop},
     parse::Packet,
     tls::{Hellos, Walk},
     verdict::Refusal,
@@ -49,6 +50,9 @@ pub type Learned<A> = LruHashMap<A, RemoteAddress, 16_384>;
 pub type Queries<A> = LruHashMap<QueryKey<A>, Query, 16_384>;
 /// The resolvers whose replies teach → 1.
 pub type Resolvers<A> = HashMap<A, u32, 256, LAZY>;
+
+/// Next hops, each at its [`Hop::place`].
+pub type Hops<A> = PerCpuArray<Hop<A>, HOPS>;
 
 /// Takes the next item out of a [`Sweep`] into `item`. False if there is none. The map's own method needs room for two of them on
 /// the stack.
@@ -103,6 +107,8 @@ pub trait Tables: Address {
     fn queries() -> &'static Queries<Self>;
     /// Resolvers whose replies teach.
     fn resolvers() -> &'static Resolvers<Self>;
+    /// Next hops.
+    fn hops() -> &'static Hops<Self>;
     /// This CPU's scratch; never null, but the verifier has to see it checked.
     fn scratch() -> *mut Scratch<Self>;
 }
@@ -112,7 +118,7 @@ macro_rules! tables {
     (
         $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
         $client_prefixes:literal, $remotes:literal, $learned:literal, $queries:literal,
-        $resolvers:literal, $scratch:literal
+        $resolvers:literal, $hops:literal, $scratch:literal
     ) => {
         mod $module {
             use super::*;
@@ -137,6 +143,8 @@ macro_rules! tables {
             static QUERIES: Queries<$address> = LruHashMap::new();
             #[btf_map(name = $resolvers)]
             static RESOLVERS: Resolvers<$address> = HashMap::new();
+            #[btf_map(name = $hops)]
+            static NEXT_HOPS: Hops<$address> = PerCpuArray::new();
             #[btf_map(name = $scratch)]
             static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
 
@@ -192,6 +200,11 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
+                fn hops() -> &'static Hops<Self> {
+                    &NEXT_HOPS
+                }
+
+                #[inline(always)]
                 fn scratch() -> *mut Scratch<Self> {
                     SCRATCH.get_ptr_mut(0).map_or(core::ptr::null_mut(), |room| room.cast())
                 }
@@ -213,6 +226,7 @@ tables!(
     "learned4",
     "queries4",
     "resolvers4",
+    "hops4",
     "scratch4"
 );
 tables!(
@@ -228,6 +242,7 @@ tables!(
     "learned6",
     "queries6",
     "resolvers6",
+    "hops6",
     "scratch6"
 );
 

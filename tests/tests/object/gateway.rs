@@ -254,6 +254,12 @@ impl Gateway {
     }
 
     fn send_xdp(&self, program: &str, interface: u32, frame: &[u8]) -> Ran {
+        let (action, frame_after) = self.run_xdp(program, interface, frame);
+        Ran { action, packet: behind_link(frame, &frame_after), mark: 0 }
+    }
+
+    /// Hands a frame that came in by `interface` to an XDP program, and returns it as it was left, with its link header.
+    pub(crate) fn run_xdp(&self, program: &str, interface: u32, frame: &[u8]) -> (Action, Vec<u8>) {
         let object = self.with_loaded(program);
         let program: &Xdp = object.program(program).unwrap().try_into().unwrap();
         // Words of `struct xdp_md` that the kernel takes over: data_end, ingress_ifindex.
@@ -266,13 +272,14 @@ impl Gateway {
             ctx_in: Some(&context),
             ..TestRunOptions::default()
         });
-        // XDP_DROP, XDP_PASS.
+        // XDP_DROP, XDP_PASS, XDP_REDIRECT.
         let action = match ran.unwrap().return_value {
             1 => Action::Drop,
             2 => Action::Pass,
+            4 => Action::Redirect,
             other => panic!("XDP action {other}"),
         };
-        Ran { action, packet: behind_link(frame, &packet), mark: 0 }
+        (action, packet)
     }
 
     /// Sends a packet that a hook has to refuse, and checks that exactly this was counted, once. A client for whom there is no

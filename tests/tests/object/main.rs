@@ -9,6 +9,7 @@ mod budget;
 mod dns;
 mod echo;
 mod errors;
+mod fast;
 mod fragments;
 mod gateway;
 mod generations;

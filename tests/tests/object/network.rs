@@ -47,8 +47,12 @@ pub(crate) struct Interfaces {
 
 /// Lets the gateway know the hardware address of a host on the LAN.
 pub(crate) fn add_neighbour(address: IpAddr) {
-    let arguments = ["neigh", "add", &address.to_string(), "lladdr", "02:00:00:00:00:77", "dev", "lan0"];
-    assert!(Command::new("ip").args(arguments).status().unwrap().success(), "ip {}", arguments.join(" "));
+    ip(&format!("neigh add {address} lladdr 02:00:00:00:00:77 dev lan0"));
+}
+
+/// Runs `ip` in this thread's namespace.
+pub(crate) fn ip(arguments: &str) {
+    assert!(Command::new("ip").args(arguments.split(' ')).status().unwrap().success(), "ip {arguments}");
 }
 
 /// Moves this thread into a network namespace of its own, which ends with the thread, and makes it a gateway.

@@ -39,6 +39,11 @@ impl Address4 {
         self.0.to_ne_bytes()
     }
 
+    /// The address of a `__be32`.
+    pub const fn from_be32(word: u32) -> Self {
+        Self(word)
+    }
+
     /// The word as it stands in the packet; what the kernel calls `__be32`.
     pub const fn be32(self) -> u32 {
         self.0
@@ -85,6 +90,11 @@ impl Address6 {
     pub const fn octets(self) -> [u8; 16] {
         // SAFETY: as above.
         unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(self.0) }
+    }
+
+    /// The address of a `__be32[4]`.
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self(words)
     }
 
     /// The words as they stand in the packet; what the kernel calls `__be32[4]`.

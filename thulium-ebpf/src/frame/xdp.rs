@@ -1,6 +1,6 @@
 //! A frame at an XDP hook. Its checksums are finished: XDP is not attached where they may not be (see `datapath.xdp`).
 
-use aya_ebpf::{EbpfContext as _, cty::c_void, programs::XdpContext};
+use aya_ebpf::{EbpfContext as _, cty::c_void, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 
 use super::{ETHER_TYPE, ETHERNET, Frame, Hook, Plain, hook::read_within};
 
@@ -12,6 +12,13 @@ impl XdpFrame {
     #[inline(always)]
     pub fn new(context: XdpContext) -> Self {
         Self(context)
+    }
+
+    /// True for a frame in several buffers, of which the programs see the first (`xdp(frags)`): TC sees all of it.
+    #[inline(always)]
+    pub fn is_scattered(&self) -> bool {
+        // SAFETY: the kernel hands us a valid context.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) != self.length() as u64 }
     }
 
     /// First byte of the packet and the byte behind its last.

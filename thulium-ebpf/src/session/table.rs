@@ -150,6 +150,21 @@ pub fn touch<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, packet: &Packet<A>, 
     }
 }
 
+/// Counts a packet of a session that needs no more than to be forwarded. `length` in IP bytes.
+#[inline(always)]
+pub fn count<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, length: u32, segments: u32, now: u64) {
+    // SAFETY: as above.
+    unsafe {
+        let entry = &mut *entry;
+        if now.saturating_sub(entry.last_seen) > 1_000_000_000 {
+            (&raw mut entry.last_seen).write_volatile(now);
+        }
+        atomic::add(&raw mut entry.packets, u64::from(segments));
+        atomic::add(&raw mut entry.bytes, u64::from(length));
+        uplinks::count(entry.uplink, side_of(key), segments, length);
+    }
+}
+
 #[inline(always)]
 fn side_of<A>(key: &FlowKey<A>) -> Side {
     if key.side == Side::Lan as u8 { Side::Lan } else { Side::Uplink }

@@ -1,0 +1,102 @@
+//! The short way in XDP.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
+    programs::XdpContext,
+};
+
+use super::{Next, Ordinary, Span, hop, steady::is_steady};
+use crate::{
+    abi::{Address4, Address6, NO_SLOT, Side, Station},
+    maps::{STATIONS, UPLINKS},
+    parse::protocol,
+    ports::Outside,
+    translate::Part,
+};
+
+/// What becomes of a frame on the short way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fast {
+    /// It was sent on: this is the XDP action.
+    Sent(u32),
+    /// Up, untouched, for TC to judge.
+    Up,
+    /// It is not for the short way: nothing is known of it.
+    Unknown,
+}
+
+/// Sends a frame on if it is an ordinary packet of an established session.
+#[inline(always)]
+pub fn forward(context: &XdpContext, side: Side) -> Fast {
+    // SAFETY: the kernel hands us a valid context, and the frame is this program's until it ends.
+    let (frame, interface) = unsafe {
+        let context = &*context.ctx;
+        (
+            Span::new(
+                (&raw const context.data).read_volatile() as usize,
+                (&raw const context.data_end).read_volatile() as usize,
+            ),
+            context.ingress_ifindex,
+        )
+    };
+    if !frame.holds(14 + 28) || !is_for_its_station(frame, interface) {
+        return Fast::Unknown;
+    }
+    // SAFETY: it was checked.
+    match u16::from_be(unsafe { frame.load16::<12>() }) {
+        0x0800 => forward_of::<Address4>(context, frame, interface, side),
+        0x86dd => forward_of::<Address6>(context, frame, interface, side),
+        _ => Fast::Unknown,
+    }
+}
+
+/// True if XDP may forward what comes in by an interface, and the frame is for that interface's own address. It holds a link header.
+#[inline(always)]
+fn is_for_its_station(frame: Span, interface: u32) -> bool {
+    let Some(station) = STATIONS.get(Station::place(interface)) else { return false };
+    let address = (&raw const station.address).cast::<u8>();
+    // SAFETY: six bytes that are aligned as the word in front of them is; the caller's.
+    unsafe {
+        station.interface == interface
+            && station.forwards == 1
+            && frame.load32::<0>() == address.cast::<u32>().read()
+            && frame.load16::<4>() == address.add(4).cast::<u16>().read()
+    }
+}
+
+#[inline(always)]
+fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, interface: u32, side: Side) -> Fast {
+    let Some((key, length)) = A::recognize(frame, side) else { return Fast::Unknown };
+    let is_tcp = key.protocol == protocol::TCP;
+    let none = if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
+    let Some(entry) = A::flows().get_ptr_mut(&key) else { return none };
+    // SAFETY: no arguments, no failure.
+    let now = (unsafe { bpf_ktime_get_coarse_ns() } >> 26) as u32;
+    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    let known = unsafe { &*entry };
+    if !is_steady(known, (interface, side), is_tcp, now) {
+        return none;
+    }
+    let (part, to, out) = match side {
+        Side::Lan => {
+            let Some(uplink) = UPLINKS.get(u32::from(known.uplink)) else { return none };
+            (Part::Source, &key.destination, (uplink.interface, known.uplink))
+        }
+        Side::Uplink => (Part::Destination, &known.rewrite.address, (known.interface, NO_SLOT)),
+    };
+    let source = if matches!(side, Side::Lan) { &known.rewrite.address } else { &key.source };
+    let Some(hop) = hop::find(context.as_ptr(), to, out, source, now) else { return Fast::Up };
+    if length > hop.mtu {
+        return Fast::Up;
+    }
+    crate::session::table::count(&key, entry, length, 1, u64::from(now) << 26);
+    // SAFETY: `recognize` recognized the frame, and it holds a link header.
+    unsafe {
+        A::translate(frame, part, &key, &known.rewrite);
+        frame.store32::<0>(hop.link[0]);
+        frame.store32::<4>(hop.link[1]);
+        frame.store32::<8>(hop.link[2]);
+        Fast::Sent(bpf_redirect(hop.interface, 0) as u32)
+    }
+}

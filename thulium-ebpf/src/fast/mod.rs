@@ -1,0 +1,38 @@
+//! The short way: an ordinary packet of an established session is translated and sent on where the driver hands it over, by one
+//! lookup in the session table. It takes as few instructions as it can, and so it decides nothing: whatever needs a decision goes
+//! the pipeline's way in TC, untouched and uncounted.
+//!
+//! A packet's short way, and the module of each step:
+//!
+//! * [`Span`]: the frame's words, read once and wide, behind one check of its length.
+//! * [`Ordinary`]: is it ordinary? A whole TCP or UDP packet without options, fragments or anything else that is rare, with more than
+//!   one hop left; TCP neither opens nor ends anything. Its key is made in place, and its headers are rewritten with one change of
+//!   each checksum.
+//! * `steady`: is its session live as it is, without having to ask anybody? Of this generation, by an uplink that is up, at its own
+//!   LAN interface, TCP established, no TLS hello awaited, and by its own last packet not stale.
+//! * [`Hop`], `hop`: the next hop's hardware address, known for a moment, and then asked for anew.
+//! * `forward`: these steps in XDP. A frame for another station than the interface's own is none of them, nor is a DNS reply,
+//!   which teaches names.
+
+#[cfg(target_arch = "bpf")]
+mod forward;
+#[cfg(target_arch = "bpf")]
+mod hop;
+mod ipv4;
+mod ipv6;
+mod neighbour;
+mod ordinary;
+mod span;
+#[cfg(target_arch = "bpf")]
+mod steady;
+mod transport;
+
+#[cfg(target_arch = "bpf")]
+pub use forward::{Fast, forward};
+#[cfg(target_arch = "bpf")]
+pub use hop::Next;
+pub use neighbour::{HOPS, Hop};
+pub use ordinary::Ordinary;
+pub use span::Span;
+#[cfg(target_arch = "bpf")]
+pub use steady::is_steady;

@@ -1,0 +1,30 @@
+//! Is a session live as it is, so that its packet need not be looked at any further?
+
+use crate::{
+    abi::{FlowEntry, GENERATIONS, Side, TcpState, UplinkState},
+    maps::{GENERATION, SETTINGS, UPLINKS},
+    ports::Outside,
+};
+
+/// True if the session of a packet that came in by `interface`, on `side`, is live as it is. `now` in ticks.
+#[inline(always)]
+pub fn is_steady<A: Outside>(entry: &FlowEntry<A>, (interface, side): (u32, Side), is_tcp: bool, now: u32) -> bool {
+    let state = if is_tcp { TcpState::Established } else { TcpState::None };
+    if entry.state != state as u8 || entry.watched != 0 {
+        return false;
+    }
+    let Some(uplink) = UPLINKS.get(u32::from(entry.uplink)) else { return false };
+    if A::epoch(uplink) != entry.epoch {
+        return false;
+    }
+    let is_out = matches!(side, Side::Lan);
+    if is_out && (uplink.state != UplinkState::Up as u32 || entry.interface != interface) {
+        return false;
+    }
+    let Some(generation) = GENERATION.get(0) else { return false };
+    let Some(settings) = SETTINGS.get(*generation % GENERATIONS) else { return false };
+    let lifetime = if is_tcp { settings.tcp_idle } else { settings.udp_idle };
+    // Another CPU may have seen a packet after `now` was read.
+    let idle = i64::from(now.wrapping_sub((entry.last_seen >> 26) as u32).cast_signed()) << 26;
+    entry.generation == *generation && idle <= lifetime.cast_signed()
+}

@@ -70,6 +70,7 @@ impl Follower {
                 self.ground = is;
             }
         }
+        self.follow_xdp().await;
         self.judge().await;
         if self.is_told {
             self.route().await;
@@ -226,11 +227,12 @@ impl InForce {
             self.tables.publish(policy, &self.slots, &is.clients, self.ports)?;
         }
         if is.interfaces != was.interfaces {
-            let attached = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins)?;
+            let attached = attach::attach(&mut self.ebpf, policy, &is.interfaces, &setup.pins, &mut self.tables)?;
             self.take(attached);
             // An interface without a guard is no uplink yet.
             self.tables.publish_interfaces(&is.interfaces, &is.slots_of_interfaces(&self.slots))?;
             attach::release_others(policy, &is.interfaces, &setup.pins)?;
+            self.forward(policy, &is.interfaces)?;
         }
         self.uplinks.publish(&mut self.tables, policy, &self.slots, is)?;
         self.tables.publish_newest(is.newest)

@@ -3,10 +3,11 @@
 //!
 //! * `start`: policy → datapath in force, in an order that leaves nothing half-attached.
 //! * `serve`: what happens until it is told to end: `follow` what changes at the interfaces, and at the `uplinks`;
-//!   `probes` through them; the pins of `clients`; `facts` for the commands.
+//!   `fast`: what XDP does there; `probes` through the uplinks; the pins of `clients`; `facts` for the commands.
 
 mod clients;
 mod facts;
+mod fast;
 mod follow;
 mod names;
 mod probes;
@@ -28,6 +29,7 @@ use crate::{
         host::{HostSettings, Ports},
         pins::Pins,
         tables::Tables,
+        xdp,
     },
     names::{Resolver, Snapshot},
     observe::status::{Attachment, Warning},
@@ -70,6 +72,8 @@ struct InForce {
     tables: Tables,
     clients: PinKeeper,
     attachments: Vec<Attachment>,
+    /// What decided where XDP forwards.
+    known: xdp::Known,
     /// Why names are not learned from DNS replies, if they are not.
     unlearned: Option<Warning>,
     uplinks: Uplinks,

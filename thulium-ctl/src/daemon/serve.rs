@@ -20,7 +20,7 @@ use super::{
     records, say,
 };
 use crate::{
-    datapath::sweep,
+    datapath::{sweep, xdp::FeatureChanges},
     observe::Source as _,
     uplinks::{self, Change},
 };
@@ -49,6 +49,7 @@ impl Daemon {
         let capacity = u32::try_from(in_force.tables.capacity()?).unwrap_or(u32::MAX);
         let mut probes = Probes::new(&policy);
         let mut changes = uplinks::changes()?;
+        let mut features = FeatureChanges::listen();
         let mut follower = Follower {
             setup,
             policy,
@@ -90,6 +91,7 @@ impl Daemon {
                     follower.is_told |= change == Change::Routing;
                     look.reset_immediately();
                 }
+                () = features.next() => look.reset_immediately(),
                 _ = look.tick() => follower.look().await,
                 () = sleep_until(wake) => follower.judge().await,
                 next = probes.next() => {

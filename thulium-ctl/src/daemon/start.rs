@@ -23,6 +23,7 @@ use crate::{
         marks::Marks,
         pins::Pins,
         tables::Tables,
+        xdp,
     },
     exit::{Exit, Failure},
     names::{FIRST_ROUND, Lookup, NAMES_FILE, Pace, Resolver, Servers, Snapshot, trusted},
@@ -137,12 +138,12 @@ impl Start<'_> {
             Ok(())
         };
         let attached = if before.pins {
-            let attached = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?;
+            let attached = attach(&mut ebpf, policy, &ground.interfaces, &setup.pins, &mut tables)?;
             publish(&mut tables)?;
             attached
         } else {
             publish(&mut tables)?;
-            attach(&mut ebpf, policy, &ground.interfaces, &setup.pins)?
+            attach(&mut ebpf, policy, &ground.interfaces, &setup.pins, &mut tables)?
         };
         tables.publish_newest(ground.newest)?;
         release_others(policy, &ground.interfaces, &setup.pins)?;
@@ -162,11 +163,13 @@ impl Start<'_> {
             tables,
             clients,
             attachments: Vec::new(),
+            known: xdp::Known::default(),
             unlearned: None,
             warnings,
             uplinks,
         };
         in_force.take(attached);
+        in_force.forward(policy, &ground.interfaces)?;
         Ok(in_force)
     }
 }

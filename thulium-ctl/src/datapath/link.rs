@@ -25,6 +25,23 @@ pub(super) fn driver(interface: &str) -> String {
     String::from_utf8_lossy(&info.driver[..end]).into_owned()
 }
 
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// True if the interface's hardware takes VLAN tags off, by ethtool's `ETHTOOL_GFLAGS`.
+pub(super) fn strips_tags(interface: &str) -> bool {
+    const GET_FLAGS: u32 = 0x25;
+    const STRIPS_TAGS: u32 = 1 << 8; // ETH_FLAG_RXVLAN
+    let mut value = Value { command: GET_FLAGS, data: 0 };
+    let mut request = named(interface);
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    ask(libc::SIOCETHTOOL, &mut request).is_some() && value.data & STRIPS_TAGS != 0
+}
+
 /// Bytes of the link header in front of an interface's IP packets: 14 for Ethernet, 0 for what has none (tun, PPP, WireGuard).
 /// `None` if the interface is gone.
 pub(super) fn header(interface: &str) -> Option<u32> {

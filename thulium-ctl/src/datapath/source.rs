@@ -18,7 +18,7 @@ use crate::{
         ByFamily, Slots, Source,
         flows::Halves,
         slot_names,
-        status::{Attachment, Mode},
+        status::{Attachment, Hook, Mode},
     },
     policy::Host,
 };
@@ -87,11 +87,12 @@ impl Source for Tables {
     }
 
     fn attachments(&self) -> anyhow::Result<Vec<Attachment>> {
-        let mut attachments: Vec<Attachment> = self
-            .interfaces()?
-            .iter()
-            .filter_map(|(index, interface)| attach::attachment(&self.pins, *index, interface))
-            .collect();
+        let mut attachments = Vec::new();
+        for (index, interface) in self.interfaces()? {
+            let Some(attachment) = attach::attachment(&self.pins, index, &interface) else { continue };
+            let forwards = attachment.xdp == Hook::Native && self.forwards_by(index)?;
+            attachments.push(Attachment { forwards, ..attachment });
+        }
         attachments.sort_by(|a, b| (a.role as u8, &a.name).cmp(&(b.role as u8, &b.name)));
         Ok(attachments)
     }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
     Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable,
-    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Uplink, UplinkTraffic,
+    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Station, Uplink,
+    UplinkTraffic,
 };
 
 use super::pins::Pins;
@@ -21,6 +22,7 @@ pub struct Tables {
     pub(super) homes6: LpmTrie<MapData, RemotePrefix<Address6>, u64>,
     pub(super) traffic: PerCpuArray<MapData, UplinkTraffic>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
+    pub(super) stations: Array<MapData, Station>,
     pub(super) newest: Array<MapData, u32>,
     pub(super) generation: Array<MapData, u32>,
     pub(super) settings: Array<MapData, Settings>,
@@ -71,6 +73,7 @@ impl Tables {
             homes6: Map::LpmTrie(pin("homes6")?).try_into()?,
             traffic: Map::PerCpuArray(pin("uplink_traffic")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
+            stations: Map::Array(pin("stations")?).try_into()?,
             newest: Map::Array(pin("newest")?).try_into()?,
             generation: Map::Array(pin("generation")?).try_into()?,
             settings: Map::Array(pin("settings")?).try_into()?,

@@ -255,8 +255,11 @@ fn fit((lan, lan_mtu): (&str, u32), (uplink, uplink_mtu): (&str, u32)) -> Findin
 pub(super) fn xdp_modes(subject: &Subject) -> Vec<Finding> {
     let Some(policy) = &subject.policy else { return Vec::new() };
     let mode = policy.datapath.xdp;
-    let choices = subject.interfaces().map(|name| (name, xdp::choice(mode, name)));
-    choices.map(|(name, (is_used, why))| xdp_mode(name, mode, is_used, why)).collect()
+    let outlook = |name: &str| match xdp::outlook(mode, name) {
+        Ok((is_used, why)) => xdp_mode(name, mode, is_used, why),
+        Err(error) => Finding::not_tested(XDP, format!("{name}: {error:#}")),
+    };
+    subject.interfaces().map(outlook).collect()
 }
 
 fn xdp_mode(name: &str, mode: crate::policy::XdpMode, is_used: bool, why: Option<String>) -> Finding {

@@ -159,6 +159,8 @@ impl Kernel {
 pub enum Change {
     /// A neighbour does not answer.
     Neighbour,
+    /// The queueing at an interface.
+    Queueing,
     /// A link, an address, a default route or a rule.
     Routing,
 }
@@ -177,6 +179,7 @@ pub fn changes() -> anyhow::Result<impl Stream<Item = Change> + Unpin> {
         MulticastGroup::Ipv4Rule,
         MulticastGroup::Ipv6Rule,
         MulticastGroup::Neigh,
+        MulticastGroup::Tc,
     ];
     let (connection, _, messages) =
         new_multicast_connection(&groups).context("the kernel does not tell of changes at its interfaces")?;
@@ -207,7 +210,16 @@ fn change(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<Change> {
         RouteNetlinkMessage::NewNeighbour(one) => {
             (one.header.state == NeighbourState::Failed).then_some(Change::Neighbour)
         }
-        RouteNetlinkMessage::DelNeighbour(_) => None,
+        RouteNetlinkMessage::NewQueueDiscipline(_) | RouteNetlinkMessage::DelQueueDiscipline(_) => {
+            Some(Change::Queueing)
+        }
+        RouteNetlinkMessage::DelNeighbour(_)
+        | RouteNetlinkMessage::NewTrafficClass(_)
+        | RouteNetlinkMessage::DelTrafficClass(_)
+        | RouteNetlinkMessage::NewTrafficFilter(_)
+        | RouteNetlinkMessage::DelTrafficFilter(_)
+        | RouteNetlinkMessage::NewTrafficChain(_)
+        | RouteNetlinkMessage::DelTrafficChain(_) => None,
         _ => Some(Change::Routing),
     }
 }

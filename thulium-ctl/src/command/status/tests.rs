@@ -21,7 +21,7 @@ use crate::{
 struct Gateway;
 
 fn attachment(name: &str, role: status::Role, why: &str) -> Attachment {
-    Attachment { name: name.to_owned(), role, tc: Hook::Tcx, xdp: Hook::None, why: why.to_owned() }
+    Attachment { name: name.to_owned(), role, tc: Hook::Tcx, xdp: Hook::None, forwards: false, why: why.to_owned() }
 }
 
 fn interface(role: Role, name: &str) -> Interface {

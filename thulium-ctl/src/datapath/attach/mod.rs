@@ -26,11 +26,11 @@ pub(super) use pinned::{attachment, pin};
 pub(super) use tcx::{is_of_a_gone_interface, take_over};
 
 use self::learning::Learning;
-use super::{kernel, pins::Pins, xdp};
+use super::{kernel, pins::Pins, tables::Tables, xdp::Known};
 use crate::{
     exit::{Exit, Failure},
     observe::status::{Attachment, Hook, Warning},
-    policy::{Policy, TcMode},
+    policy::{Policy, TcMode, XdpMode},
 };
 
 /// Looks at what can be known to stand in the way, before anything changes.
@@ -54,12 +54,20 @@ pub struct Attached {
 }
 
 /// Attaches the loaded programs to the targets, and takes over what an earlier run of the instance attached. On failure
-/// nothing new stays attached.
+/// nothing new stays attached. XDP does not forward yet by what is new: see [`xdp::forward`](super::xdp::forward).
 ///
 /// # Errors
 /// If the kernel refuses a program that enforces.
-pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins) -> anyhow::Result<Attached> {
+pub fn attach(
+    ebpf: &mut Ebpf,
+    policy: &Policy,
+    targets: &[Target],
+    pins: &Pins,
+    tables: &mut Tables,
+) -> anyhow::Result<Attached> {
     let with_tcx = use_tcx(policy.datapath.tc)?;
+    let (mode, known) = (policy.datapath.xdp, Known::look(targets)?);
+    known.withdraw(mode, tables)?;
     let mut fresh = Fresh::default();
     let (mut interfaces, mut unlearned) = (Vec::new(), None);
     for target in targets {
@@ -75,17 +83,44 @@ pub fn attach(ebpf: &mut Ebpf, policy: &Policy, targets: &[Target], pins: &Pins)
         if let Err(error) = learning.attach(ebpf, target, &mut fresh) {
             unlearned = Some(error);
         }
-        let (hook, why) = xdp::attach(ebpf, policy.datapath.xdp, target, pins, &mut fresh)?;
+        let (hook, why) = known.attach(ebpf, mode, target, pins, &mut fresh)?;
         interfaces.push(Attachment {
             name: target.name.clone(),
             role: target.reported_role(),
             tc: if with_tcx { Hook::Tcx } else { Hook::Clsact },
             xdp: hook,
+            forwards: false,
             why,
         });
     }
     fresh.keep();
     Ok(Attached { interfaces, unlearned })
+}
+
+/// Attaches XDP anew where it is right now, and takes it off where it is no more, as the attachments then say. On failure nothing new
+/// stays attached.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn attach_xdp(
+    ebpf: &mut Ebpf,
+    mode: XdpMode,
+    targets: &[Target],
+    pins: &Pins,
+    tables: &mut Tables,
+    attachments: &mut [Attachment],
+) -> anyhow::Result<()> {
+    let known = Known::look(targets)?;
+    known.withdraw(mode, tables)?;
+    let mut fresh = Fresh::default();
+    for target in targets {
+        let (hook, why) = known.attach(ebpf, mode, target, pins, &mut fresh)?;
+        if let Some(attachment) = attachments.iter_mut().find(|attachment| attachment.name == target.name) {
+            (attachment.xdp, attachment.forwards, attachment.why) = (hook, false, why);
+        }
+    }
+    fresh.keep();
+    Ok(())
 }
 
 impl Attached {

@@ -49,7 +49,7 @@ pub(in crate::datapath) fn attachment(pins: &Pins, index: u32, interface: &Inter
     };
     let xdp = if !is_gone && is_pinned("xdp", xdp::program(target.role)) { Hook::Native } else { Hook::None };
     let why = if is_gone { format!("{} is gone", target.name) } else { String::new() };
-    Some(Attachment { name: target.name.clone(), role: target.reported_role(), tc, xdp, why })
+    Some(Attachment { name: target.name.clone(), role: target.reported_role(), tc, xdp, forwards: false, why })
 }
 
 /// Detaches clsact filters that the pins tell of, whatever version made them, and the qdiscs that are empty then; links detach

@@ -18,7 +18,6 @@
 //! They stand beside what the admin has: all of it carries our `PROTOCOL`, and is known by that together with
 //! the priority or table. A rule of the admin's at one of these priorities is left alone; a table with routes of others is refused.
 
-mod netlink;
 mod rule;
 mod table;
 
@@ -26,16 +25,15 @@ use std::{io, net::IpAddr};
 
 use anyhow::Context;
 use nix::errno::Errno;
-use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::{packet_route::AddressFamily, sys::protocols::NETLINK_ROUTE};
 use thulium_ebpf::abi::UPLINK_SLOTS;
 
 use self::{
-    netlink::Netlink,
     rule::LastResort,
     table::{Route, Table},
 };
 use crate::{
-    datapath::marks::Marks,
+    datapath::{marks::Marks, netlink::Netlink},
     exit::{Exit, Failure},
 };
 
@@ -93,7 +91,7 @@ impl Routing {
     /// If the kernel refuses, or others have routes in these tables.
     pub fn set(&self, ways: &[Way]) -> anyhow::Result<Vec<String>> {
         let ways = if self.marks.uplinks.is_some() { ways } else { &[] };
-        let mut kernel = Netlink::open().context("cannot ask the kernel for its routes")?;
+        let mut kernel = Netlink::open(NETLINK_ROUTE).context("cannot ask the kernel for its routes")?;
         let mut families = Vec::new();
         for family in FAMILIES {
             let what = || format!("cannot read the rules and tables of {}", name(family));

@@ -146,7 +146,10 @@ pub struct Attachment {
     pub tc: Hook,
     /// The hook of its XDP program.
     pub xdp: Hook,
-    /// Why it is attached so, for example why XDP is off; may be empty.
+    /// True if XDP forwards sessions from and to it; otherwise it refuses at most.
+    #[serde(default)]
+    pub forwards: bool,
+    /// Why XDP is off there or does not forward, or what speaks against it; may be empty.
     pub why: String,
 }
 

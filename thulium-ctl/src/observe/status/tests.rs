@@ -10,7 +10,7 @@ use crate::{
 
 fn attachment(name: &str, role: Role, tc: Hook) -> Attachment {
     let why = if tc == Hook::None { "it is gone" } else { "veth: XDP cannot see unfinished checksums" };
-    Attachment { name: name.to_owned(), role, tc, xdp: Hook::None, why: why.to_owned() }
+    Attachment { name: name.to_owned(), role, tc, xdp: Hook::None, forwards: false, why: why.to_owned() }
 }
 
 fn datapath() -> DatapathFacts {

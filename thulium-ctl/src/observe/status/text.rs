@@ -139,7 +139,12 @@ fn attachment(interface: &Attachment) -> String {
         Role::Uplink => "uplink",
     };
     let why = if interface.why.is_empty() { String::new() } else { format!(" ({})", interface.why) };
-    format!("{} ({role}): TC {}, XDP {}{why}", interface.name, hook(interface.tc), hook(interface.xdp))
+    let level = match (interface.xdp, interface.forwards) {
+        (Hook::None, _) => "",
+        (_, true) => " forwards",
+        (_, false) => " refuses only",
+    };
+    format!("{} ({role}): TC {}, XDP {}{level}{why}", interface.name, hook(interface.tc), hook(interface.xdp))
 }
 
 fn hook(hook: Hook) -> &'static str {

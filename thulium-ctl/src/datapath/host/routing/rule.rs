@@ -13,8 +13,8 @@ use rtnetlink::{
 };
 use thulium_ebpf::abi::UPLINK_SLOTS;
 
-use super::{PROTOCOL, netlink::Netlink, table_of};
-use crate::datapath::marks::Marks;
+use super::{PROTOCOL, table_of};
+use crate::datapath::{marks::Marks, netlink::Netlink};
 
 /// Priority of the first rule of slot 0: behind what an admin usually adds, before the kernel's main table (32766).
 pub(crate) const FIRST_PRIORITY: u32 = 32_000;

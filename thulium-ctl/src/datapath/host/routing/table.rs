@@ -13,7 +13,8 @@ use rtnetlink::{
     },
 };
 
-use super::{PROTOCOL, netlink::Netlink};
+use super::PROTOCOL;
+use crate::datapath::netlink::Netlink;
 
 /// Of `unreachable`: behind every default route that there can be.
 const LAST_METRIC: u32 = 4_278_198_272;

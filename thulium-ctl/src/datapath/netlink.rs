@@ -1,13 +1,13 @@
-//! Asking the kernel for its rules and routes, and changing them. It answers at once, so that nobody needs a runtime to wait for it.
+//! Asking the kernel for what it has, and changing it. It answers at once, so that nobody needs a runtime to wait for it.
 
 use std::io;
 
 use rtnetlink::{
     packet_core::{
-        NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+        NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+        NetlinkPayload, NetlinkSerializable,
     },
-    packet_route::RouteNetlinkMessage,
-    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
+    sys::{Socket, SocketAddr},
 };
 
 /// How often a list is asked for anew that changed while the kernel told it.
@@ -15,23 +15,28 @@ const TRIES: usize = 8;
 /// Bytes that a message begins at a multiple of (`NLMSG_ALIGNTO`).
 const ALIGNMENT: usize = 4;
 
-/// A socket to the kernel's routing.
+/// What a part of the kernel is asked, and answers.
+pub(super) trait Message: NetlinkSerializable + NetlinkDeserializable + Clone {}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable + Clone> Message for M {}
+
+/// A socket to a part of the kernel.
 pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
 }
 
 /// How the kernel answered.
-struct Answer {
-    messages: Vec<RouteNetlinkMessage>,
+struct Answer<M> {
+    messages: Vec<M>,
     /// False if what was listed changed meanwhile.
     is_whole: bool,
 }
 
 impl Netlink {
-    /// Opens one in the network namespace of this thread.
-    pub(super) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+    /// Opens one in the network namespace of this thread; `protocol`: to which part, of `rtnetlink::sys::protocols`.
+    pub(super) fn open(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         // So that the kernel lists the table that is asked for, not all of them.
@@ -40,7 +45,7 @@ impl Netlink {
     }
 
     /// What the kernel lists of a kind.
-    pub(super) fn list(&mut self, query: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(super) fn list<M: Message>(&mut self, query: M) -> io::Result<Vec<M>> {
         for _ in 0..TRIES {
             let answer = self.exchange(query.clone(), NLM_F_DUMP)?;
             if answer.is_whole {
@@ -51,14 +56,19 @@ impl Netlink {
     }
 
     /// Changes something; `flags` beside those that every request has.
-    pub(super) fn change(&mut self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub(super) fn change<M: Message>(&mut self, request: M, flags: u16) -> io::Result<()> {
         self.exchange(request, NLM_F_ACK | flags).map(drop)
     }
 
+    /// What the kernel answers to a question about one thing.
+    pub(super) fn ask<M: Message>(&mut self, query: M) -> io::Result<Vec<M>> {
+        Ok(self.exchange(query, NLM_F_ACK)?.messages)
+    }
+
     /// Sends a request and reads until the kernel has said how it ended.
-    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Answer> {
+    fn exchange<M: Message>(&mut self, message: M, flags: u16) -> io::Result<Answer<M>> {
         self.sequence += 1;
-        let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(message));
+        let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(message));
         request.header.flags = NLM_F_REQUEST | flags;
         request.header.sequence_number = self.sequence;
         request.finalize();
@@ -71,7 +81,7 @@ impl Netlink {
             let (datagram, _) = self.socket.recv_from_full()?;
             let mut rest = datagram.as_slice();
             while !rest.is_empty() {
-                let part = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+                let part = NetlinkMessage::<M>::deserialize(rest).map_err(io::Error::other)?;
                 let length = (part.header.length as usize).next_multiple_of(ALIGNMENT);
                 rest = rest.get(length..).unwrap_or_default();
                 if part.header.sequence_number != self.sequence {

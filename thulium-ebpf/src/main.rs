@@ -28,7 +28,7 @@ mod programs {
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         dns,
         fast::{Fast, forward},
-        frame::{ETHERNET, Hook as _, TcFrame, XdpFrame},
+        frame::{ETHERNET, Glance, Hook as _, TcFrame, XdpFrame},
         maps::REFUSAL,
         moment::Moment,
         pipeline::{
@@ -77,6 +77,9 @@ mod programs {
     /// Uplink egress, TC: the guard.
     #[classifier]
     pub fn uplink_egress(context: TcContext) -> i32 {
+        if guard::is_judged(Glance::at(&context)) {
+            return TCX_NEXT;
+        }
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = guard::leave(&mut frame, &moment);
@@ -248,14 +251,14 @@ mod programs {
     /// LAN ingress, TC, before `lan_ingress`: which names do clients ask for? Optional, and never in anybody's way.
     #[classifier]
     pub fn lan_queries(context: TcContext) -> i32 {
-        dns::note(&TcFrame::peek(context));
+        dns::note(context);
         TCX_NEXT
     }
 
     /// LAN egress, TC: which addresses do they have? As `lan_queries`.
     #[classifier]
     pub fn lan_replies(context: TcContext) -> i32 {
-        dns::learn(&TcFrame::peek(context));
+        dns::learn(context);
         TCX_NEXT
     }
 

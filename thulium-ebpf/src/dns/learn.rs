@@ -5,41 +5,63 @@ use core::{hint::black_box, mem::offset_of};
 use aya_ebpf::{
     cty::{c_long, c_void},
     helpers::generated::{bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes},
+    programs::TcContext,
 };
 use network_types::udp::UdpHdr;
 
 use super::{ANSWERS, Answers, Header, PATIENCE, PORT, Public, Question, Room, STEPS, lifetime, record};
 use crate::{
-    abi::{Address4, Address6, Endpoint, MESSAGE_BYTES, NAME_BYTES, NameEntry, Query, QueryKey, RemoteAddress, Reply},
-    frame::{Frame, Hook, TcFrame},
+    abi::{
+        Address4, Address6, Endpoint, MESSAGE_BYTES, NAME_BYTES, NameEntry, Port, Query, QueryKey, RemoteAddress, Reply,
+    },
+    frame::{Frame, Glance, Hook, TcFrame},
     judge,
     maps::{DNS, NAMES, REPLIES, Tables},
     moment::Moment,
-    parse::{Fragment, Kind, Packet, kind, protocol},
+    parse::{Fragment, Kind, Packet, protocol},
     pipeline::{Network, read_packet},
 };
 
 /// An address family that queries can come by.
 trait Carrier: Network {
-    /// Offset in the IP header of the number of the protocol that follows, bytes. What has IPv6 extension headers is not ordinary.
-    const PROTOCOL: usize;
+    /// The ports of a UDP datagram, source and destination; none of what has IP options or extension headers: that is not ordinary.
+    fn ports(skb: Glance) -> Option<(Port, Port)>;
 }
 
 impl Carrier for Address4 {
-    const PROTOCOL: usize = 9;
+    #[inline(always)]
+    fn ports(skb: Glance) -> Option<(Port, Port)> {
+        const SHORTEST: u8 = 0x45; // version 4, five words
+        let headers: [u8; 24] = skb.headers()?;
+        let [a, b, c, d] = [headers[20], headers[21], headers[22], headers[23]];
+        if headers[0] == SHORTEST && headers[9] == protocol::UDP { Some(ports([a, b], [c, d])) } else { None }
+    }
 }
 
 impl Carrier for Address6 {
-    const PROTOCOL: usize = 6;
+    #[inline(always)]
+    fn ports(skb: Glance) -> Option<(Port, Port)> {
+        let headers: [u8; 44] = skb.headers()?;
+        let [a, b, c, d] = [headers[40], headers[41], headers[42], headers[43]];
+        if headers[6] == protocol::UDP { Some(ports([a, b], [c, d])) } else { None }
+    }
+}
+
+#[inline(always)]
+const fn ports(source: [u8; 2], destination: [u8; 2]) -> (Port, Port) {
+    (Port::new(u16::from_be_bytes(source)), Port::new(u16::from_be_bytes(destination)))
 }
 
 /// Notes a query of a client for a name of the policy.
 #[inline(always)]
-pub fn note(frame: &TcFrame) {
-    match kind(frame) {
-        Kind::Ipv4 => note_from::<Address4>(frame),
-        Kind::Ipv6 => note_from::<Address6>(frame),
-        Kind::Other => {}
+pub fn note(context: TcContext) {
+    let skb = Glance::at(&context);
+    // Looked at before anything else is done: most of what passes here is something else.
+    let is_query = |(_, to): (Port, Port)| to.number() == PORT;
+    match skb.kind() {
+        Kind::Ipv4 if Address4::ports(skb).is_some_and(is_query) => note_from::<Address4>(&TcFrame::new(context)),
+        Kind::Ipv6 if Address6::ports(skb).is_some_and(is_query) => note_from::<Address6>(&TcFrame::new(context)),
+        Kind::Ipv4 | Kind::Ipv6 | Kind::Other => {}
     }
 }
 
@@ -68,20 +90,23 @@ fn note_from<A: Carrier>(frame: &TcFrame) {
 
 /// Enters what a reply to a client's query teaches, and hands the reply to the daemon.
 #[inline(always)]
-pub fn learn(frame: &TcFrame) {
-    if frame.ingress_interface() == frame.interface() {
-        // Of the client's own link: a resolver there replies without the gateway, and anybody there can take its address.
-        return;
-    }
-    match kind(frame) {
-        Kind::Ipv4 => learn_from::<Address4>(frame),
-        Kind::Ipv6 => learn_from::<Address6>(frame),
-        Kind::Other => {}
+pub fn learn(context: TcContext) {
+    let skb = Glance::at(&context);
+    // As in `note`.
+    let is_reply = |(from, _): (Port, Port)| from.number() == PORT;
+    match skb.kind() {
+        Kind::Ipv4 if Address4::ports(skb).is_some_and(is_reply) => learn_from::<Address4>(&TcFrame::new(context)),
+        Kind::Ipv6 if Address6::ports(skb).is_some_and(is_reply) => learn_from::<Address6>(&TcFrame::new(context)),
+        Kind::Ipv4 | Kind::Ipv6 | Kind::Other => {}
     }
 }
 
 #[inline(never)]
 fn learn_from<A: Carrier>(frame: &TcFrame) {
+    if frame.ingress_interface() == frame.interface() {
+        // Of the client's own link: a resolver there replies without the gateway, and anybody there can take its address.
+        return;
+    }
     let Some(packet) = datagram::<A>(frame) else { return };
     if packet.source_port.number() != PORT || A::resolvers().get_ptr(&packet.source).is_none() {
         return;
@@ -111,11 +136,6 @@ fn learn_from<A: Carrier>(frame: &TcFrame) {
 /// The packet, if it is a whole UDP datagram.
 #[inline(always)]
 fn datagram<'a, A: Carrier>(frame: &TcFrame) -> Option<&'a Packet<A>> {
-    // Looked at before the headers are pulled: most of what passes here is something else.
-    if frame.byte(frame.network() + A::PROTOCOL) != Some(protocol::UDP) {
-        return None;
-    }
-    frame.pull();
     let packet = read_packet::<TcFrame, A>(frame)?;
     let is_whole = packet.fault.is_none() && packet.fragment == Fragment::Whole && frame.segments() == 1;
     if is_whole && packet.protocol == protocol::UDP { Some(packet) } else { None }

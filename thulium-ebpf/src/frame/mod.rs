@@ -3,6 +3,8 @@
 #[cfg(not(target_arch = "bpf"))]
 mod bytes;
 #[cfg(target_arch = "bpf")]
+mod glance;
+#[cfg(target_arch = "bpf")]
 mod hook;
 #[cfg(target_arch = "bpf")]
 mod tc;
@@ -11,6 +13,8 @@ mod xdp;
 
 #[cfg(not(target_arch = "bpf"))]
 pub use bytes::Bytes;
+#[cfg(target_arch = "bpf")]
+pub use glance::Glance;
 #[cfg(target_arch = "bpf")]
 pub use hook::{Forward, Hook};
 #[cfg(target_arch = "bpf")]

@@ -17,7 +17,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use super::{ETHERNET, Edit, Forward, Frame, Hook, Plain, TransportChecksum, hook::read_within};
+use super::{ETHERNET, Edit, Forward, Frame, Glance, Hook, Plain, TransportChecksum, hook::read_within};
 use crate::{
     abi::{Address as _, Address4},
     checksum::fold,
@@ -37,14 +37,6 @@ impl TcFrame {
     /// The skb of this context. Pulls the headers into the linear area where the driver left them in pages.
     #[inline(always)]
     pub fn new(context: TcContext) -> Self {
-        let frame = Self::peek(context);
-        frame.pull();
-        frame
-    }
-
-    /// The skb of this context as it is: only [`Frame::byte`] sees all of it.
-    #[inline(always)]
-    pub fn peek(context: TcContext) -> Self {
         // SAFETY: the kernel hands us a valid context.
         let interface = unsafe { (*context.skb.skb).ifindex };
         let link_header = match INTERFACES.get_ptr(interface) {
@@ -52,12 +44,20 @@ impl TcFrame {
             Some(known) => unsafe { (*known).link_header as usize & 0xe },
             None => ETHERNET,
         };
-        Self(context, link_header)
+        let frame = Self(context, link_header);
+        frame.pull();
+        frame
+    }
+
+    /// What it tells at once.
+    #[inline(always)]
+    pub fn glance(&self) -> Glance {
+        Glance::at(&self.0)
     }
 
     /// Pulls the headers into the linear area.
     #[inline(always)]
-    pub fn pull(&self) {
+    fn pull(&self) {
         let context = &self.0;
         let wanted = if context.len() < HEADERS { context.len() } else { HEADERS };
         if context.data() + wanted as usize > context.data_end() {
@@ -88,8 +88,7 @@ impl TcFrame {
     /// The packet mark.
     #[inline(always)]
     pub fn mark(&self) -> u32 {
-        // SAFETY: the kernel hands us a valid context.
-        unsafe { (*self.0.skb.skb).mark }
+        self.glance().mark()
     }
 
     /// Sets the packet mark.
@@ -170,17 +169,12 @@ impl Frame for TcFrame {
 
     #[inline(always)]
     fn ether_type(&self) -> u16 {
-        // SAFETY: the kernel hands us a valid context.
-        u16::from_be(unsafe { (*self.0.skb.skb).protocol } as u16)
+        self.glance().ether_type()
     }
 
     #[inline(always)]
     fn is_for_us(&self) -> bool {
-        const HOST: u32 = 0; // PACKET_HOST of linux/if_packet.h: neither another station, nor all of them (kernel: `ip_forward`)
-        const VLAN: u32 = 0xfff; // VLAN_VID_MASK of linux/if_vlan.h; VLAN 0 is a priority only, and no VLAN (802.1Q §9.6)
-        let skb = self.0.skb.skb;
-        // SAFETY: the kernel hands us a valid context.
-        unsafe { ((*skb).vlan_present == 0 || (*skb).vlan_tci & VLAN == 0) && (*skb).pkt_type == HOST }
+        self.glance().is_for_us()
     }
 
     #[inline(always)]

@@ -51,6 +51,18 @@ pub enum Kind {
     Ipv6,
 }
 
+impl Kind {
+    /// What a frame holds with this type, as Ethernet numbers it; one that is not for us counts as `Other`.
+    #[inline(always)]
+    pub const fn of(is_for_us: bool, ether_type: u16) -> Self {
+        match ether_type {
+            0x0800 if is_for_us => Self::Ipv4,
+            0x86dd if is_for_us => Self::Ipv6,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Where in its datagram a packet stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragment {
@@ -245,17 +257,10 @@ pub trait Headers: Address {
     fn read_quoted<F: Frame>(frame: &F, packet: &mut Packet<Self>) -> Option<Reason>;
 }
 
-/// What a frame holds; one that is not for us counts as `Other`.
+/// What a frame holds.
 #[inline(always)]
 pub fn kind<F: Frame>(frame: &F) -> Kind {
-    if !frame.is_for_us() {
-        return Kind::Other;
-    }
-    match frame.ether_type() {
-        0x0800 => Kind::Ipv4,
-        0x86dd => Kind::Ipv6,
-        _ => Kind::Other,
-    }
+    Kind::of(frame.is_for_us(), frame.ether_type())
 }
 
 /// Reads the headers of a frame of family `A`. What contradicts itself is a packet with a [`Packet::fault`].

@@ -6,7 +6,7 @@ use crate::{
     abi::{Address4, Address6, Family, Path, Reason, Role, Side},
     constants::{MARK_MASK, MARK_SETTLED, MARK_TRANSLATED},
     fragment,
-    frame::{Frame as _, Hook as _, TcFrame},
+    frame::{Frame as _, Glance, Hook as _, TcFrame},
     judge,
     moment::Moment,
     parse::{Kind, Packet, kind, protocol},
@@ -18,14 +18,16 @@ use crate::{
     verdict::{Outcome, Refusal, Verdict},
 };
 
-/// Judges what leaves by an uplink.
+/// True for what was judged and translated before it came here: at the LAN mostly, and then it is most of what comes.
+#[inline(always)]
+pub fn is_judged(skb: Glance) -> bool {
+    skb.mark() & MARK_MASK.load() == MARK_TRANSLATED.load()
+}
+
+/// Judges what leaves by an uplink, unless it [is judged](is_judged).
 #[inline(always)]
 pub fn leave(frame: &mut TcFrame, moment: &Moment) -> Outcome {
-    let told = frame.mark() & MARK_MASK.load();
     let mut outcome = Ok(Verdict::PASS);
-    if told == MARK_TRANSLATED.load() {
-        return outcome;
-    }
     let is_own = frame.ingress_interface() == 0;
     match kind(frame) {
         Kind::Ipv4 if is_own => leave_own(frame, moment, &mut outcome),
@@ -75,8 +77,7 @@ fn judge_forwarded<A: Network>(frame: &mut TcFrame, packet: &mut Packet<A>, mome
         return if from_lan { forward(frame, packet, moment) } else { Err(Reason::SpoofedSource.into()) };
     }
     // A mark that is gone was overwritten by a rule: then a translated packet of the LAN may be anybody's.
-    let is_governed = told != 0 && told != MARK_TRANSLATED.load();
-    if is_governed || (from_lan && A::is_external(&packet.source)) {
+    if told != 0 || (from_lan && A::is_external(&packet.source)) {
         return Err(translated_by_others(packet, moment));
     }
     kernels_own(packet, moment)

@@ -21,6 +21,30 @@ pub(super) struct Site<'lab> {
     pub(super) gateway: Option<Gateway<'lab>>,
     /// For how many flows it has sessions.
     pub(super) flows: u32,
+    /// The ends, where packets are sent from: that of the LAN, and that of the internet.
+    ends: [End; 2],
+}
+
+/// The interface `eth0` at one end.
+#[derive(Clone, Copy)]
+struct End {
+    index: u32,
+    mac: [u8; 6],
+}
+
+impl End {
+    fn of(namespace: &Namespace) -> Result<Self> {
+        let json = namespace.output("ip", "-json link show dev eth0")?;
+        let links: serde_json::Value = serde_json::from_str(&json)?;
+        let index = links[0]["ifindex"].as_u64().and_then(|index| index.try_into().ok());
+        let bytes = links[0]["address"].as_str().map(|mac| mac.split(':').map(|byte| u8::from_str_radix(byte, 16)));
+        let mac = bytes.and_then(|bytes| bytes.collect::<Result<Vec<u8>, _>>().ok()?.try_into().ok());
+        index.zip(mac).map(|(index, mac)| Self { index, mac }).with_context(|| format!("eth0 has no address: {json}"))
+    }
+
+    fn mac_text(&self) -> String {
+        self.mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
 }
 
 impl<'lab> Site<'lab> {
@@ -29,7 +53,8 @@ impl<'lab> Site<'lab> {
     /// # Errors
     /// When a step fails.
     pub(super) fn set_up(lab: &'lab Lab, contender: Option<Contender>, traffic: &mut Traffic) -> Result<Self> {
-        let mut site = Self { lab, contender, gateway: None, flows: 0 };
+        let ends = [End::of(&lab.lan)?, End::of(&lab.internet)?];
+        let mut site = Self { lab, contender, gateway: None, flows: 0, ends };
         let Some(contender) = contender else {
             traffic.attach("sink", &lab.gw, "lan0")?;
             traffic.attach("sink", &lab.gw, "wan0")?;
@@ -59,10 +84,10 @@ impl<'lab> Site<'lab> {
 
     /// Tells the gateway everybody's MAC address for good: no sample is to have a neighbour's discovery in it.
     fn neighbours(&self) -> Result<()> {
-        let (lan, internet) = (mac(&self.lab.lan, "eth0")?, mac(&self.lab.internet, "eth0")?);
-        let mut batch = format!("neighbour replace {NEXT_HOP} dev wan0 lladdr {} nud permanent\n", text(internet));
+        let [lan, internet] = self.ends.map(|end| end.mac_text());
+        let mut batch = format!("neighbour replace {NEXT_HOP} dev wan0 lladdr {internet} nud permanent\n");
         for client in (FIRST_CLIENT..FIRST_CLIENT + CLIENTS).map(Ipv4Addr::from) {
-            writeln!(batch, "neighbour replace {client} dev lan0 lladdr {} nud permanent", text(lan))?;
+            writeln!(batch, "neighbour replace {client} dev lan0 lladdr {lan} nud permanent")?;
         }
         let file = self.lab.dir().join("neighbours");
         fs::write(&file, batch)?;
@@ -72,7 +97,7 @@ impl<'lab> Site<'lab> {
     fn redirect(&self, traffic: &mut Traffic) -> Result<()> {
         let gw = &self.lab.gw;
         let (lan, wan) = (index(gw, "lan0")?, index(gw, "wan0")?);
-        let [client, router] = [mac(&self.lab.lan, "eth0")?, mac(&self.lab.internet, "eth0")?];
+        let [client, router] = self.ends.map(|end| end.mac);
         traffic.lead(lan, Way { to: router, from: WAN_MAC, interface: wan })?;
         traffic.lead(wan, Way { to: client, from: LAN_MAC, interface: lan })?;
         traffic.attach("bare", gw, "lan0")?;
@@ -91,14 +116,15 @@ impl<'lab> Site<'lab> {
         packets: u32,
         check: bool,
     ) -> Result<Passage> {
-        let (back, from, to) = match direction {
-            Direction::Out => (0, &self.lab.lan, LAN_MAC),
-            Direction::Back => (1, &self.lab.internet, WAN_MAC),
+        let [lan, internet] = self.ends;
+        let (back, from, end, to) = match direction {
+            Direction::Out => (0, &self.lab.lan, lan, LAN_MAC),
+            Direction::Back => (1, &self.lab.internet, internet, WAN_MAC),
         };
         let external = if self.translates() { UPLINK.to_bits() } else { 0 };
-        let order = Order { to, from: mac(from, "eth0")?, back, external, flows, ..Order::default() };
+        let order = Order { to, from: end.mac, interface: end.index, back, external, flows, ..Order::default() };
         let expectation = Expectation { check: u32::from(check), back, external, ttl: u32::from(TTL) - self.hops() };
-        traffic.send(from, &order, expectation, packets)
+        traffic.send(from, order, expectation, packets)
     }
 
     /// Opens sessions until there are `flows`, in both directions, and checks everything that arrives.
@@ -129,17 +155,4 @@ impl<'lab> Site<'lab> {
     const fn hops(&self) -> u32 {
         !matches!(self.contender, None | Some(Contender::BareRedirect)) as u32
     }
-}
-
-/// The MAC address of an interface.
-fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
-    let json = namespace.output("ip", &format!("-json link show dev {interface}"))?;
-    let links: serde_json::Value = serde_json::from_str(&json)?;
-    let address = links[0]["address"].as_str().with_context(|| format!("{interface} has no MAC address: {json}"))?;
-    let bytes: Result<Vec<u8>, _> = address.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect();
-    bytes?.try_into().map_err(|_| anyhow::anyhow!("{address} is no MAC address"))
-}
-
-fn text(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -72,19 +72,18 @@ impl Traffic {
         self.map("WAYS", interface & 15, way)
     }
 
-    /// Sends `packets` from `eth0` of the namespace, which meet this expectation or are counted as wrong, if that is checked.
+    /// Sends `packets` from the namespace as ordered, which meet this expectation or are counted as wrong, if that is checked.
     ///
     /// # Errors
     /// When the source cannot be run.
     pub(super) fn send(
         &mut self,
         from: &Namespace,
-        order: &Order,
+        order: Order,
         expectation: Expectation,
         packets: u32,
     ) -> Result<Passage> {
-        let interface = index(from, "eth0")?;
-        self.map("ORDER", 0, Order { interface, next: 0, sent: 0, ..*order })?;
+        self.map("ORDER", 0, order)?;
         self.map("EXPECTATION", 0, expectation)?;
         self.forget()?;
         let time = self.run(from, packets)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 pub(crate) const FLOWS: [u32; 5] = [1, 1_000, 10_000, 100_000, 1_000_000];
 
 /// A way of forwarding that is compared with the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Contender {
     /// The kernel's own forwarding by its routes, with neither filter nor translation.
@@ -35,6 +35,11 @@ impl Contender {
             Self::XdpNative => "thulium-ctl, xdp: native",
             Self::BareRedirect => "bare XDP redirect",
         }
+    }
+
+    /// True if it translates, and so has to know its sessions.
+    pub(crate) const fn keeps_sessions(self) -> bool {
+        matches!(self, Self::Nftables | Self::XdpOff | Self::XdpNative)
     }
 }
 

@@ -11,7 +11,7 @@ use super::policy;
 ///
 /// # Errors
 /// When `nft` or a setting is refused.
-pub(super) fn set_up(lab: &Lab) -> Result<()> {
+pub(crate) fn set_up(lab: &Lab) -> Result<()> {
     lab.nft(&policy::rules())?;
     for (key, value) in [
         ("nf_conntrack_udp_timeout", "86400"),

@@ -14,7 +14,7 @@ use nix::{
 
 /// The CPU that everything is measured on.
 #[derive(Clone, Copy)]
-pub(super) struct Cpu {
+pub(crate) struct Cpu {
     index: usize,
     /// Its kernel thread for soft interrupts.
     ksoftirqd: i32,
@@ -40,10 +40,24 @@ impl Cpu {
     ///
     /// # Errors
     /// When the kernel refuses it.
-    pub(super) fn hold(self) -> Result<()> {
+    pub(crate) fn hold(self) -> Result<()> {
         let mut only = CpuSet::new();
         only.set(self.index)?;
         sched_setaffinity(Pid::from_raw(0), &only).with_context(|| format!("staying on CPU {}", self.index))
+    }
+
+    /// Keeps this thread off it from now on. False if there is no other CPU.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub(crate) fn avoid(self) -> Result<bool> {
+        let mut others = sched_getaffinity(Pid::from_raw(0)).context("asking for the CPUs that may be used")?;
+        others.unset(self.index)?;
+        let any = (0..CpuSet::count()).any(|index| others.is_set(index).unwrap_or(false));
+        if any {
+            sched_setaffinity(Pid::from_raw(0), &others).with_context(|| format!("leaving CPU {}", self.index))?;
+        }
+        Ok(any)
     }
 
     /// CPU time that this thread, which is held, and the kernel's have taken so far, nanoseconds.

@@ -18,6 +18,8 @@ mod policy;
 mod site;
 mod traffic;
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 use thulium_tests::lab::{Gateway, Lab};
 
@@ -27,7 +29,11 @@ use self::{
 };
 use crate::sample::{Contender, Direction, Sample};
 
-pub(crate) use self::policy::text as policy;
+pub(crate) use self::{
+    conntrack::set_up as set_nftables_up,
+    cpu::Cpu,
+    policy::{bulk, text as policy},
+};
 
 /// The namespaces of all contenders. They outlive the [`Rig`] that uses them, and are removed when dropped.
 pub(crate) struct Labs(Vec<(Option<Contender>, Lab)>);
@@ -109,6 +115,37 @@ impl<'labs> Rig<'labs> {
             samples.push(Sample { contender, direction, flows, round, sent, delivered, whole, wire });
         }
         Ok(samples)
+    }
+
+    /// What the first packets of these flows cost a contender's gateway, nanoseconds each. None if it has no room for them, or if
+    /// some were lost.
+    ///
+    /// # Errors
+    /// When the source cannot be run.
+    pub(crate) fn first_packets(&mut self, contender: Contender, flows: Range<u32>) -> Result<Option<f64>> {
+        if contender == Contender::Nftables && conntrack::shortage(flows.end)?.is_some() {
+            return Ok(None);
+        }
+        let Self { traffic, wire, sites } = self;
+        let wire = wire.begin(traffic, flows.clone())?;
+        let passage = find(sites, contender)?.begin(traffic, flows)?;
+        Ok((passage.sent == passage.delivered).then(|| each(passage) - each(wire)))
+    }
+
+    /// What packets out over `flows` cost a contender's gateway now, nanoseconds each, whatever else the machine does.
+    ///
+    /// # Errors
+    /// When the source cannot be run.
+    pub(crate) fn cost(&mut self, contender: Contender, flows: u32, packets: u32) -> Result<f64> {
+        let Self { traffic, wire, sites } = self;
+        let wire = wire.send(traffic, Direction::Out, flows, packets, false)?;
+        let passage = find(sites, contender)?.send(traffic, Direction::Out, flows, packets, false)?;
+        Ok(each(passage) - each(wire))
+    }
+
+    /// The CPU that all of it is on.
+    pub(crate) const fn cpu(&self) -> Cpu {
+        self.traffic.cpu()
     }
 
     /// A contender's namespaces: the source of `Out` is in `lan`, that of `Back` in `internet`.

@@ -32,6 +32,11 @@ datapath: {{ xdp: {xdp} }}
     )
 }
 
+/// The same, but that TCP to the servers' port 443 need not be TLS: any bytes may go there.
+pub(crate) fn bulk(xdp: &str) -> String {
+    format!("{}flows: [{{ name: bulk, to: thulium, ports: 443/tcp }}]\n", text(xdp))
+}
+
 /// The same for nftables: a stateful filter, and masquerade.
 pub(super) fn rules() -> String {
     format!(

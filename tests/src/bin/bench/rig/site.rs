@@ -1,6 +1,6 @@
 //! One contender's gateway, between its own LAN and internet.
 
-use std::{fmt::Write as _, fs, net::Ipv4Addr};
+use std::{fmt::Write as _, fs, net::Ipv4Addr, ops::Range};
 
 use anyhow::{Context, Result, ensure};
 use thulium_ebpf::bench::{CLIENTS, Expectation, FIRST_CLIENT, Order, TTL, Way};
@@ -116,13 +116,34 @@ impl<'lab> Site<'lab> {
         packets: u32,
         check: bool,
     ) -> Result<Passage> {
+        self.pass(traffic, direction, 0..flows, packets, check)
+    }
+
+    /// Sends the first packet of each of these flows.
+    ///
+    /// # Errors
+    /// As for [`Site::send`].
+    pub(super) fn begin(&self, traffic: &mut Traffic, flows: Range<u32>) -> Result<Passage> {
+        let packets = flows.end - flows.start;
+        self.pass(traffic, Direction::Out, flows, packets, false)
+    }
+
+    fn pass(
+        &self,
+        traffic: &mut Traffic,
+        direction: Direction,
+        flows: Range<u32>,
+        packets: u32,
+        check: bool,
+    ) -> Result<Passage> {
         let [lan, internet] = self.ends;
         let (back, from, end, to) = match direction {
             Direction::Out => (0, &self.lab.lan, lan, LAN_MAC),
             Direction::Back => (1, &self.lab.internet, internet, WAN_MAC),
         };
         let external = if self.translates() { UPLINK.to_bits() } else { 0 };
-        let order = Order { to, from: end.mac, interface: end.index, back, external, flows, ..Order::default() };
+        let Range { start: next, end: flows } = flows;
+        let order = Order { to, from: end.mac, interface: end.index, back, external, flows, next, ..Order::default() };
         let expectation = Expectation { check: u32::from(check), back, external, ttl: u32::from(TTL) - self.hops() };
         traffic.send(from, order, expectation, packets)
     }
@@ -148,7 +169,7 @@ impl<'lab> Site<'lab> {
     }
 
     const fn translates(&self) -> bool {
-        matches!(self.contender, Some(Contender::Nftables | Contender::XdpOff | Contender::XdpNative))
+        matches!(self.contender, Some(contender) if contender.keeps_sessions())
     }
 
     /// By how much the TTL is to be less at the sink.

@@ -52,6 +52,11 @@ impl Traffic {
         Ok(Self { ebpf, cpu: Cpu::choose()? })
     }
 
+    /// The CPU that the source, and everything behind it, runs on.
+    pub(super) const fn cpu(&self) -> Cpu {
+        self.cpu
+    }
+
     /// Attaches the program `sink` or `bare` to an interface, until the bench ends.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+//! Figures as text.
+
+use crate::statistics::Spread;
+
+/// A count with its thousands apart.
+pub(super) fn count(value: u32) -> String {
+    figure(f64::from(value), 0)
+}
+
+/// A value with so many digits behind the point, its thousands apart.
+pub(super) fn figure(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
+    let (whole, part) = text.split_once('.').map_or((text.as_str(), ""), |(whole, part)| (whole, part));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let sign = if value < 0.0 { "−" } else { "" };
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{grouped}{point}{part}")
+}
+
+/// Median and quartiles.
+pub(super) fn spread(spread: Spread, digits: usize) -> String {
+    let [median, low, high] = [spread.median, spread.low, spread.high].map(|value| figure(value, digits));
+    if spread.count == 1 { median } else { format!("{median} ({low}–{high})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(count(1), "1");
+        assert_eq!(count(1_000), "1,000");
+        assert_eq!(count(1_000_000), "1,000,000");
+        assert_eq!(figure(12_345.678, 1), "12,345.7");
+        assert_eq!(figure(-1_234.0, 0), "−1,234");
+    }
+
+    #[test]
+    fn one_value_has_no_spread() {
+        assert_eq!(spread(Spread::of([2.0]).unwrap(), 1), "2.0");
+        assert_eq!(spread(Spread::of([1.0, 2.0, 3.0]).unwrap(), 1), "2.0 (1.5–2.5)");
+    }
+}

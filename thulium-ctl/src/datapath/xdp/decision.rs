@@ -91,23 +91,32 @@ pub(super) struct Candidate<'a> {
 
 /// Which interfaces XDP forwards between, in the order of the candidates. Those without a program have nothing to say.
 pub(super) fn forwards(mode: XdpMode, candidates: &[Candidate<'_>]) -> Vec<Decision> {
-    let alone: Vec<Decision> = candidates.iter().map(|candidate| forwards_alone(mode, candidate, candidates)).collect();
-    let decided = candidates.iter().zip(&alone);
+    let decided_alone: Vec<Decision> =
+        candidates.iter().map(|candidate| forwards_alone(mode, candidate, candidates)).collect();
     let together = |(candidate, alone): (&Candidate<'_>, &Decision)| {
-        let others = || decided.clone().filter(|(other, _)| other.role as u32 != candidate.role as u32);
-        let without: Vec<&str> =
-            others().filter(|(_, other)| !other.is_yes).map(|(other, _)| other.facts.name.as_str()).collect();
-        if !alone.is_yes || without.is_empty() {
-            return alone.clone();
-        }
-        let limit = format!("not to {}", without.join(", "));
-        match (without.len() == others().count(), alone.why.as_str()) {
-            (true, _) => Decision::no(limit),
-            (false, "") => Decision::yes(limit),
-            (false, why) => Decision::yes(format!("{limit}; {why}")),
-        }
+        let others = candidates.iter().zip(&decided_alone);
+        let others = others.filter(|(other, _)| other.role as u32 != candidate.role as u32);
+        let (with, without): (Vec<_>, Vec<_>) = others.partition(|(_, other)| other.is_yes);
+        let without: Vec<&str> = without.iter().map(|(other, _)| other.facts.name.as_str()).collect();
+        if alone.is_yes { beside(&alone.why, !with.is_empty(), &without) } else { alone.clone() }
     };
-    decided.clone().map(together).collect()
+    candidates.iter().zip(&decided_alone).map(together).collect()
+}
+
+/// What becomes of an interface by which XDP could forward, beside those of the other role: `any` that could, too, and those `without`.
+fn beside(why: &str, any: bool, without: &[&str]) -> Decision {
+    let limit = if without.is_empty() { String::new() } else { format!("not to {}", without.join(", ")) };
+    match (any, limit.is_empty()) {
+        (true, _) => Decision::yes(joined(&limit, why)),
+        (false, false) => Decision::no(limit),
+        (false, true) => Decision::no("there is no interface to forward to"),
+    }
+}
+
+/// Both reasons, as far as there are.
+fn joined(one: &str, other: &str) -> String {
+    let reasons: Vec<&str> = [one, other].into_iter().filter(|why| !why.is_empty()).collect();
+    reasons.join("; ")
 }
 
 /// Whether XDP could forward by this interface, if the others let it.
@@ -120,10 +129,8 @@ fn forwards_alone(mode: XdpMode, candidate: &Candidate<'_>, all: &[Candidate<'_>
         return Decision::no(why);
     }
     let bypassed = facts.shaper.as_ref().map(|kind| format!("XDP sends past its queueing ({kind})"));
-    let objections = attaches(mode, facts).why;
     match Decision::unless_auto(mode, bypassed) {
-        Decision { is_yes: true, why } if why.is_empty() => Decision::yes(objections),
-        Decision { is_yes: true, why } if !objections.is_empty() => Decision::yes(format!("{objections}; {why}")),
+        Decision { is_yes: true, why } => Decision::yes(joined(&attaches(mode, facts).why, &why)),
         decision => decision,
     }
 }

@@ -143,6 +143,8 @@ fn nothing_is_forwarded_to_where_no_program_is() {
         Candidate { facts: &lan, role: Role::Lan, is_attached: true },
     ];
     assert_eq!(forwards(XdpMode::Native, &candidates), [Decision::no(""), Decision::no("not to eth0")]);
+    let alone = forwards(XdpMode::Native, &candidates[1..]);
+    assert_eq!(alone, [Decision::no("there is no interface to forward to")], "the uplink is gone");
 }
 
 #[test]

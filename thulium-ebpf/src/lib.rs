@@ -49,6 +49,8 @@ pub mod atomic;
 #[cfg(target_arch = "bpf")]
 pub mod constants;
 #[cfg(target_arch = "bpf")]
+pub mod lans;
+#[cfg(target_arch = "bpf")]
 pub mod maps;
 #[cfg(target_arch = "bpf")]
 pub mod moment;

@@ -12,9 +12,10 @@ use core::mem::MaybeUninit;
 use crate::{
     abi::{
         Address, Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, Datagram, DropKey, Endpoint,
-        FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Name,
-        NameEntry, PortKey, PortOwner, PortPrefix, Query, QueryKey, RESTING_PORTS, RemoteAddress, RemotePrefix, Reply,
-        RestingPort, STATION_PLACES, Settings, SlotName, Station, SweepItem, UPLINK_SLOTS, Uplink, UplinkTraffic,
+        FLOW_SLOTS, FlowEntry, FlowKey, FlowTable, FragmentKey, GENERATIONS, HOST_SLOTS, Interface, LAN_SLOTS,
+        MappingKey, Name, NameEntry, PortKey, PortOwner, PortPrefix, Query, QueryKey, RESTING_PORTS, RemoteAddress,
+        RemotePrefix, Reply, RestingPort, STATION_PLACES, Settings, SlotName, Station, SweepItem, TRAFFIC_SLOTS,
+        Traffic, UPLINK_SLOTS, Uplink, UplinkLosses,
     },
     answer::reset::Reset,
     dns::Room,
@@ -275,9 +276,18 @@ pub static CHOICES: Array<Choices, 1> = Array::new();
 #[btf_map(name = "homes6")]
 pub static HOMES: LpmTrie<RemotePrefix<Address6>, u64, 256> = LpmTrie::new();
 
-/// What each uplink has carried, by slot.
-#[btf_map(name = "uplink_traffic")]
-pub static UPLINK_TRAFFIC: PerCpuArray<UplinkTraffic, UPLINK_SLOTS> = PerCpuArray::new();
+/// What was lost with each uplink, by slot.
+#[btf_map(name = "uplink_losses")]
+pub static UPLINK_LOSSES: PerCpuArray<UplinkLosses, UPLINK_SLOTS> = PerCpuArray::new();
+
+/// Index of each LAN interface, by slot; 0: it is gone. Slots belong to names, so that the sessions of an interface that is made anew
+/// go on.
+#[btf_map(name = "lans")]
+pub static LANS: Array<u32, LAN_SLOTS> = Array::new();
+
+/// What sessions have carried between each LAN interface and each uplink: [`Traffic::place`].
+#[btf_map(name = "traffic")]
+pub static TRAFFIC: PerCpuArray<Traffic, TRAFFIC_SLOTS> = PerCpuArray::new();
 
 /// The policy's names, wildcards among them → what a DNS reply about them teaches.
 #[btf_map(name = "names")]
@@ -333,9 +343,9 @@ pub static REFUSAL: PerCpuArray<Refusal, 1> = PerCpuArray::new();
 #[btf_map(name = "summed")]
 pub static SUMMED: PerCpuArray<[u32; 128], 1> = PerCpuArray::new();
 
-/// Names by slot, of flows, then hosts, then uplinks, so that the datapath explains itself without the daemon.
+/// Names by slot, of flows, then hosts, then uplinks, then LAN interfaces, so that the datapath explains itself without the daemon.
 #[btf_map(name = "slot_names")]
-pub static SLOT_NAMES: Array<SlotName, { FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS }> = Array::new();
+pub static SLOT_NAMES: Array<SlotName, { FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS + LAN_SLOTS }> = Array::new();
 
 /// Counters of refused packets.
 #[btf_map(name = "drops")]

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::{
-    abi::{GENERATIONS, Settings},
+    abi::{GENERATIONS, Settings, ticks},
     maps::{GENERATION, SETTINGS},
 };
 
@@ -26,5 +26,11 @@ impl Moment {
         let settings = SETTINGS.get(generation % GENERATIONS)?;
         // SAFETY: no arguments, no failure.
         Some(Self { now: unsafe { bpf_ktime_get_ns() }, generation, settings })
+    }
+
+    /// [`Moment::now`] by the clock of sessions.
+    #[inline(always)]
+    pub const fn ticks(&self) -> u32 {
+        ticks(self.now)
     }
 }

@@ -1,17 +1,17 @@
-//! The uplinks, as the daemon describes them: which is which, what they can do at present, what they carry.
+//! The uplinks, as the daemon describes them: which is which, what they can do at present, what was lost with them.
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 
 use crate::{
-    abi::{Address as _, Address4, Address6, CHOICES, NO_SLOT, RemotePrefix, Side, UPLINK_SLOTS, UplinkState},
-    maps::{CHOICES as CHOSEN, HOMES, INTERFACES, UPLINK_TRAFFIC, UPLINKS},
+    abi::{Address as _, Address4, Address6, CHOICES, NO_SLOT, RemotePrefix, UPLINK_SLOTS, UplinkState},
+    maps::{CHOICES as CHOSEN, HOMES, INTERFACES, UPLINK_LOSSES, UPLINKS},
 };
 
-/// The slot of the uplink that an interface is.
+/// The slot of an interface, among the uplinks or among those of the LAN, whichever it is one of.
 #[inline(always)]
 pub fn slot_of(interface: u32) -> u8 {
     // SAFETY: a live map value of plain words.
-    INTERFACES.get_ptr(interface).map_or(NO_SLOT, |entry| unsafe { (*entry).uplink } as u8)
+    INTERFACES.get_ptr(interface).map_or(NO_SLOT, |entry| unsafe { (*entry).slot } as u8)
 }
 
 /// What the uplink of a slot can do at present.
@@ -48,35 +48,20 @@ pub fn is_external(address: Address4) -> bool {
         .any(|slot| UPLINKS.get(slot).is_some_and(|uplink| uplink.translates == 1 && uplink.address == address))
 }
 
-/// Counts a packet of a session that goes by the uplink of this slot. `segments`: as of `Frame::segments`.
-#[inline(never)]
-pub fn count(slot: u8, side: Side, segments: u32, bytes: u32) {
-    let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) else { return };
-    // SAFETY: this CPU's own value.
-    let counter = unsafe {
-        match side {
-            Side::Lan => &mut (*traffic).out,
-            Side::Uplink => &mut (*traffic).back,
-        }
-    };
-    counter.packets += u64::from(segments);
-    counter.bytes += u64::from(bytes);
-}
-
 /// Counts a session that ended because the uplink of this slot, or its address, was lost.
 #[inline(always)]
 pub fn count_lost_session(slot: u8) {
-    if let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) {
+    if let Some(losses) = UPLINK_LOSSES.get_ptr_mut(u32::from(slot)) {
         // SAFETY: this CPU's own value.
-        unsafe { (*traffic).lost_sessions += 1 };
+        unsafe { (*losses).lost_sessions += 1 };
     }
 }
 
 /// Counts a client that moved away from the uplink of this slot.
 #[inline(always)]
 pub fn count_moved_client(slot: u8) {
-    if let Some(traffic) = UPLINK_TRAFFIC.get_ptr_mut(u32::from(slot)) {
+    if let Some(losses) = UPLINK_LOSSES.get_ptr_mut(u32::from(slot)) {
         // SAFETY: this CPU's own value.
-        unsafe { (*traffic).moved_clients += 1 };
+        unsafe { (*losses).moved_clients += 1 };
     }
 }

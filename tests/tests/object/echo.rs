@@ -6,7 +6,7 @@ use thulium_ebpf::abi::{Reason, Side};
 
 use crate::{
     gateway::{GOVERNED, Gateway, Hook},
-    maps::{FLOWS, Flow, SERVER_HOST},
+    maps::{FLOWS, Flow, GRACE, SERVER_HOST},
     refused::Refused,
     traffic::*,
 };
@@ -88,7 +88,7 @@ fn a_mapping_lives_for_a_minute() {
     let age = |gateway: &mut Gateway, seconds| [Side::Lan, Side::Uplink].map(|side| gateway.age(side, seconds));
     age(&mut gateway, LIFETIME - 5);
     gateway.admits(Hook::Uplink, &reply);
-    age(&mut gateway, LIFETIME + 1);
+    age(&mut gateway, LIFETIME + GRACE);
     // To nobody in the LAN: the gateway itself may be the one who pings.
     gateway.passes(Hook::Uplink, &reply, 0);
 }

@@ -9,7 +9,7 @@ use thulium_ebpf::abi::{Reason, Side};
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook, Ran, SETTLED, TRANSLATED},
-    maps::UDP_IDLE,
+    maps::{GRACE, UDP_IDLE},
     refused::Refused,
     traffic::*,
 };
@@ -246,7 +246,7 @@ fn an_error_changes_nothing_in_a_session() {
     assert_eq!(gateway.flows().len(), 2);
     assert!(gateway.flows().iter().all(|flow| before.contains(flow)), "refreshed, counted, or ended");
     for side in [Side::Lan, Side::Uplink] {
-        gateway.age(side, UDP_IDLE + 1);
+        gateway.age(side, UDP_IDLE + GRACE);
     }
     gateway.refuses(Hook::Uplink, &from_world, Refused::new(Reason::IcmpUnmatched));
 }

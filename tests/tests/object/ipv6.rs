@@ -6,7 +6,7 @@ use thulium_ebpf::abi::{Reason, Side};
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook},
-    maps::{FLOWS, SIP, UDP_IDLE, WEB},
+    maps::{FLOWS, GRACE, SIP, UDP_IDLE, WEB},
     refused::Refused,
     traffic::*,
 };
@@ -147,10 +147,10 @@ fn neighbours_and_routers_talk_undisturbed() {
 fn a_stale_session_is_swept_with_its_client() {
     let mut gateway = gateway();
     gateway.admits(Hook::Lan, &sip6_out());
-    gateway.age6(Side::Lan, UDP_IDLE + 1);
+    gateway.age6(Side::Lan, UDP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!(gateway.flows6().len(), 2, "the other direction is live");
-    gateway.age6(Side::Uplink, UDP_IDLE + 1);
+    gateway.age6(Side::Uplink, UDP_IDLE + GRACE);
     // It was looked at, and comes to it again.
     gateway.sweep();
     assert_eq!((gateway.flows6().len(), gateway.clients6()), (0, 0));

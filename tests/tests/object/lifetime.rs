@@ -4,7 +4,7 @@ use thulium_ebpf::abi::{Reason, Side, TcpState};
 
 use crate::{
     gateway::{Gateway, Hook},
-    maps::{TCP_IDLE, UDP_IDLE, WEB},
+    maps::{GRACE, TCP_IDLE, UDP_IDLE, WEB},
     refused::Refused,
     traffic::*,
 };
@@ -24,7 +24,7 @@ fn a_udp_session_lives_as_long_as_the_policy_says() {
     gateway.admits(Hook::Lan, &sip_out());
     age(&mut gateway, UDP_IDLE - 5);
     gateway.admits(Hook::Uplink, &sip_in());
-    age(&mut gateway, UDP_IDLE + 1);
+    age(&mut gateway, UDP_IDLE + GRACE);
     for hook in [Hook::Uplink, Hook::UplinkXdp] {
         gateway.refuses(hook, &sip_in(), Refused::new(Reason::NoSession));
     }
@@ -35,10 +35,10 @@ fn traffic_of_either_direction_keeps_it_alive() {
     for idle in [Side::Lan, Side::Uplink] {
         let mut gateway = Gateway::new();
         gateway.admits(Hook::Lan, &sip_out());
-        gateway.age(idle, UDP_IDLE + 1);
+        gateway.age(idle, UDP_IDLE + GRACE);
         let opened = gateway.flows_of(Side::Lan)[0].1.opened;
         gateway.admits(Hook::Uplink, &sip_in());
-        gateway.age(idle, UDP_IDLE + 1);
+        gateway.age(idle, UDP_IDLE + GRACE);
         gateway.admits(Hook::Lan, &sip_out());
         assert_eq!(gateway.flows_of(Side::Lan)[0].1.opened, opened, "{idle:?}: it was opened anew");
     }
@@ -72,7 +72,7 @@ fn a_refused_packet_refreshes_nothing() {
 fn the_client_opens_a_stale_session_anew_with_its_port() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
-    age(&mut gateway, UDP_IDLE + 1);
+    age(&mut gateway, UDP_IDLE + GRACE);
     let opened = gateway.flows_of(Side::Lan)[0].1.opened;
     gateway.admits(Hook::Lan, &sip_out());
     let session = gateway.flows_of(Side::Lan)[0].1;
@@ -87,7 +87,7 @@ fn the_client_opens_a_stale_session_anew_with_its_port() {
 fn a_stale_tcp_session_needs_a_syn() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &web_out(SYN));
-    age(&mut gateway, TRANSITORY + 1);
+    age(&mut gateway, TRANSITORY + GRACE);
     gateway.refuses(Hook::Lan, &web_out(ACK), Refused::of_flow(Reason::TcpNotSyn, WEB));
     gateway.admits(Hook::Lan, &web_out(SYN));
 }
@@ -128,7 +128,7 @@ fn a_tcp_session_lives_as_long_as_its_state_says() {
         assert_eq!(states, [state as u8; 2], "both directions are {state:?}");
         age(&mut gateway, lifetime - 5);
         gateway.passes(Hook::UplinkXdp, &web_in(ACK), 0);
-        age(&mut gateway, lifetime + 1);
+        age(&mut gateway, lifetime + GRACE);
         gateway.refuses(Hook::UplinkXdp, &web_in(ACK), Refused::new(Reason::NoSession));
         gateway.refuses(Hook::Uplink, &web_in(ACK), Refused::new(Reason::NoSession));
     }

@@ -4,7 +4,7 @@ use thulium_ebpf::abi::{Address4, Reason};
 
 use crate::{
     gateway::{Gateway, Hook},
-    maps::{SIP, UDP_IDLE},
+    maps::{GRACE, SIP, UDP_IDLE},
     refused::Refused,
     traffic::*,
 };
@@ -78,7 +78,7 @@ fn a_stale_session_makes_room_for_a_new_one() {
     let mut gateway = Gateway::with_flow_entries(2);
     gateway.admits(Hook::Lan, &sip_out());
     gateway.refuses(Hook::Lan, &second(), Refused::of_flow(Reason::SessionsFull, SIP));
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     gateway.admits(Hook::Lan, &second());
     assert_eq!(gateway.sizes(), [2, 1, 1, 1]);
 }

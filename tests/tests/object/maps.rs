@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use thulium_ebpf::abi::{
     Address4, Address6, Client, ClientKey, ClientPrefix, Datagram, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable,
     FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress,
-    RemotePrefix, Role, Settings, Side, SweepItem, Uplink, UplinkState,
+    RemotePrefix, Role, Settings, Side, SweepItem, Uplink, UplinkState, ticks,
 };
 
 use thulium_ebpf::tls::Hellos;
@@ -34,6 +34,10 @@ pub(crate) const STUN_HOST: u8 = 2;
 /// Lifetimes in these tests, in seconds. They are short, so that a machine that has just been started is old enough.
 pub(crate) const UDP_IDLE: u64 = 60;
 pub(crate) const TCP_IDLE: u64 = 300;
+
+/// Seconds that nobody waits for in vain: so much later than its lifetime a session is gone for certain. The programs note a session's
+/// last packet to about a second.
+pub(crate) const GRACE: u64 = 2;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -66,9 +70,10 @@ impl Gateway {
         let (lan, wan) = (self.lan, self.wan);
         for (index, role) in [(lan, Role::Lan), (wan, Role::Uplink)] {
             self.hash("interfaces")
-                .insert(index, Interface { role: role as u32, uplink: 0, link_header: 14, name: [0; 16] }, 0)
+                .insert(index, Interface { role: role as u32, slot: 0, link_header: 14, name: [0; 16] }, 0)
                 .unwrap();
         }
+        self.array("lans").set(0, lan, 0).unwrap();
         self.set_uplink(UPLINK.into(), 1);
         self.set_home(Address6::default(), 0, 0);
         self.set_remote(SERVER.into(), 1 << SERVER_HOST, u64::MAX);
@@ -188,7 +193,7 @@ impl Gateway {
 
     /// Lets time pass for one direction of every session: its last packet came that many seconds ago.
     pub(crate) fn age(&mut self, side: Side, seconds: u64) {
-        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        let last_seen = ticks_ago(seconds);
         for (key, mut entry) in self.flows_of(side) {
             entry.last_seen = last_seen;
             self.hash("flows4").insert(key, entry, 0).unwrap();
@@ -197,7 +202,7 @@ impl Gateway {
 
     /// Lets time pass for both directions of every session of a client.
     pub(crate) fn age_client(&mut self, client: Address4, seconds: u64) {
-        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        let last_seen = ticks_ago(seconds);
         for (key, mut entry) in self.flows() {
             let of = if key.side == Side::Lan as u8 { key.source } else { entry.rewrite.address };
             if of == client {
@@ -281,7 +286,7 @@ impl Gateway {
 
     /// Lets time pass for one direction of every IPv6 session.
     pub(crate) fn age6(&mut self, side: Side, seconds: u64) {
-        let last_seen = now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago");
+        let last_seen = ticks_ago(seconds);
         for (key, mut entry) in self.flows6().into_iter().filter(|(key, _)| key.side == side as u8) {
             entry.last_seen = last_seen;
             self.hash("flows6").insert(key, entry, 0).unwrap();
@@ -326,4 +331,9 @@ pub(crate) fn now() -> u64 {
 /// An uplink that is up and translates to `address`.
 fn uplink(interface: u32, epoch: u32, address: Address4) -> Uplink {
     Uplink { interface, epoch, address, translates: 1, state: UplinkState::Up as u32, ..Uplink::default() }
+}
+
+/// The moment that many seconds ago, by the clock of sessions.
+fn ticks_ago(seconds: u64) -> u32 {
+    ticks(now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago"))
 }

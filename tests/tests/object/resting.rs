@@ -7,7 +7,7 @@ use thulium_ebpf::abi::{Reason, RestingPort};
 
 use crate::{
     gateway::{Action, Gateway, Hook},
-    maps::{SIP, UDP_IDLE, now},
+    maps::{GRACE, SIP, UDP_IDLE, now},
     ports::external,
     refused::Refused,
     traffic::*,
@@ -40,7 +40,7 @@ impl Gateway {
 
     /// The phone's session ends.
     fn end_of_sip(&mut self) {
-        self.age_client(CLIENT.into(), UDP_IDLE + 1);
+        self.age_client(CLIENT.into(), UDP_IDLE + GRACE);
         self.sweep();
         assert_eq!(self.sizes(), [0; 4]);
     }

@@ -4,7 +4,7 @@ use thulium_ebpf::abi::{Client, Reason};
 
 use crate::{
     gateway::{Action, Gateway, Hook},
-    maps::{MEDIA, SIP, UDP_IDLE, WEB},
+    maps::{GRACE, MEDIA, SIP, UDP_IDLE, WEB},
     refused::Refused,
     resting::REST,
     traffic::*,
@@ -108,7 +108,7 @@ fn ports_count_until_they_have_rested() {
     gateway.refuses(Hook::Lan, &sip(20004), refused);
     assert_eq!(gateway.sizes(), [4, 2, 2, 1], "the refused session left something behind");
     // Otherwise a client could let all ports of the gateway rest, session by session.
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     gateway.sweep();
     gateway.refuses(Hook::Lan, &sip(20004), refused);
     assert_eq!(gateway.client(CLIENT.into()).map(|client| (client.sessions, client.ports)), Some((0, 2)));
@@ -122,7 +122,7 @@ fn ports_count_until_they_have_rested() {
 #[test]
 fn a_client_without_sessions_has_its_whole_share_again_and_stays_pinned() {
     let mut gateway = with_phone();
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!(gateway.client(CLIENT.into()).map(|client| (client.sessions, client.ports)), Some((0, 1)));
     gateway.age_resting(REST + 1);

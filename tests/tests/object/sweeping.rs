@@ -4,7 +4,7 @@ use thulium_ebpf::abi::Side;
 
 use crate::{
     gateway::{Gateway, Hook},
-    maps::UDP_IDLE,
+    maps::{GRACE, UDP_IDLE},
     traffic::*,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 fn a_stale_session_goes_with_port_mapping_and_client() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     assert_eq!(gateway.sizes(), [2, 1, 1, 1]);
     gateway.sweep();
     assert_eq!(gateway.sizes(), [0; 4]);
@@ -25,13 +25,13 @@ fn live_sessions_stay() {
     gateway.admits(Hook::Lan, &sip_out());
     gateway.admits(Hook::Lan, &Ipv4::new(CLIENT_2, SERVER).udp(10000, SIP_PORT, b""));
     gateway.admits(Hook::Lan, &Ipv4::new(CLIENT_2, SERVER).udp(10002, SIP_PORT, b""));
-    gateway.age_client(CLIENT_2.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT_2.into(), UDP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!(gateway.sizes(), [2, 1, 1, 1]);
     gateway.admits(Hook::Uplink, &sip_in());
     assert_eq!((gateway.sessions_of(CLIENT.into()), gateway.sessions_of(CLIENT_2.into())), (Some(1), None));
     // And it comes to it again.
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!(gateway.sizes(), [0; 4]);
 }
@@ -41,7 +41,7 @@ fn a_session_with_one_live_direction_stays() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
     for idle in [Side::Lan, Side::Uplink] {
-        gateway.age(idle, UDP_IDLE + 1);
+        gateway.age(idle, UDP_IDLE + GRACE);
         gateway.sweep();
         assert_eq!(gateway.sizes(), [2, 1, 1, 1], "{idle:?}");
         gateway.admits(Hook::Lan, &sip_out());
@@ -53,7 +53,7 @@ fn a_session_with_one_live_direction_stays() {
 fn a_mapping_stays_until_its_last_session_is_gone() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     // Another session on the same port keeps it. Opening sweeps, too.
     gateway.admits(Hook::Lan, &Ipv4::new(CLIENT, STUN_SERVER).udp(PHONE_PORT, 19302, b""));
     gateway.sweep();
@@ -68,7 +68,7 @@ fn two_sessions_on_a_port_give_it_back_one_by_one() {
     gateway.admits(Hook::Lan, &sip_out());
     gateway.admits(Hook::Lan, &Ipv4::new(CLIENT, STUN_SERVER).udp(PHONE_PORT, 19302, b""));
     assert_eq!(gateway.holders(PHONE_PORT), Some(2));
-    gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+    gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!(gateway.sizes(), [0; 4]);
 }
@@ -89,7 +89,7 @@ fn a_session_that_is_opened_again_stands_in_the_queue_once() {
     let mut gateway = Gateway::new();
     for _ in 0..400 {
         gateway.admits(Hook::Lan, &sip_out());
-        gateway.age_client(CLIENT.into(), UDP_IDLE + 1);
+        gateway.age_client(CLIENT.into(), UDP_IDLE + GRACE);
     }
     gateway.admits(Hook::Lan, &sip_out());
     let queued = gateway.queued();

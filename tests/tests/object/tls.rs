@@ -4,7 +4,7 @@ use thulium_ebpf::abi::{Reason, Side, Verdict};
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook},
-    maps::{SIP, TCP_IDLE, WEB},
+    maps::{GRACE, SIP, TCP_IDLE, WEB},
     refused::Refused,
     traffic::*,
 };
@@ -250,8 +250,8 @@ fn bytes_that_come_around_the_judge_are_found_by_their_acknowledgment() {
 #[test]
 fn a_stale_session_takes_its_hellos_with_it() {
     let mut gateway = connected(V1_2);
-    gateway.age(Side::Lan, TCP_IDLE + 1);
-    gateway.age(Side::Uplink, TCP_IDLE + 1);
+    gateway.age(Side::Lan, TCP_IDLE + GRACE);
+    gateway.age(Side::Uplink, TCP_IDLE + GRACE);
     gateway.sweep();
     assert_eq!((gateway.sizes(), gateway.watched()), ([0; 4], (0, 0)));
 }

@@ -1,15 +1,16 @@
 //! Several uplinks: a client keeps one public address, and moves whole when its uplink is lost (T10).
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::Add as _};
 
+use aya::{Pod, maps::PerCpuArray};
 use thulium_ebpf::abi::{
-    Address4, Address6, Choices, Client, ClientKey, Interface, NO_SLOT, PinCause, Port, Reason, Role, Uplink,
-    UplinkState, UplinkTraffic,
+    Address4, Address6, Choices, Client, ClientKey, Interface, NO_SLOT, Path, PinCause, Port, Reason, Role, Side,
+    Traffic, Uplink, UplinkLosses, UplinkState,
 };
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook, TRANSLATED},
-    maps::{SIP, TCP_IDLE, WEB},
+    maps::{GRACE, SIP, TCP_IDLE, WEB},
     refused::Refused,
     traffic::*,
 };
@@ -43,7 +44,7 @@ impl Gateway {
     /// Makes `wan1` the uplink of slot 1.
     fn add_uplink(&mut self) {
         let index = self.wan1;
-        let interface = Interface { role: Role::Uplink as u32, uplink: 1, link_header: 14, name: [0; 16] };
+        let interface = Interface { role: Role::Uplink as u32, slot: 1, link_header: 14, name: [0; 16] };
         self.hash("interfaces").insert(index, interface, 0).unwrap();
         self.change_uplink(1, |uplink| {
             *uplink = Uplink {
@@ -84,7 +85,7 @@ impl Gateway {
 
     /// All sessions of the client end.
     fn hang_up(&mut self, client: Ipv4Addr) {
-        self.age_client(client.into(), TCP_IDLE + 1);
+        self.age_client(client.into(), TCP_IDLE + GRACE);
         self.sweep();
         assert_eq!(self.client(client.into()).unwrap().sessions, 0);
     }
@@ -104,19 +105,20 @@ impl Gateway {
         assert_eq!(self.take_refused(), [refused.counted(Hook::Lan, segment)]);
     }
 
-    fn traffic(&mut self, slot: u32) -> UplinkTraffic {
-        let map = self.object().map_mut("uplink_traffic").unwrap();
-        let map = aya::maps::PerCpuArray::<_, UplinkTraffic>::try_from(map).unwrap();
-        let cpus = map.get(&slot, 0).unwrap();
-        cpus.iter().fold(UplinkTraffic::default(), |mut sum, cpu| {
-            sum.out.packets += cpu.out.packets;
-            sum.out.bytes += cpu.out.bytes;
-            sum.back.packets += cpu.back.packets;
-            sum.back.bytes += cpu.back.bytes;
-            sum.lost_sessions += cpu.lost_sessions;
-            sum.moved_clients += cpu.moved_clients;
-            sum
-        })
+    /// What clients of the LAN interface have carried by an uplink.
+    fn traffic(&mut self, uplink: u8) -> Traffic {
+        self.per_cpu("traffic", Traffic::place(0, uplink)).into_iter().fold(Traffic::default(), Traffic::add)
+    }
+
+    /// Sessions and clients that went with an uplink.
+    fn losses(&mut self, uplink: u8) -> (u64, u64) {
+        let cpus: Vec<UplinkLosses> = self.per_cpu("uplink_losses", uplink.into());
+        cpus.iter().fold((0, 0), |sum, cpu| (sum.0 + cpu.lost_sessions, sum.1 + cpu.moved_clients))
+    }
+
+    fn per_cpu<V: Pod>(&mut self, map: &str, index: u32) -> Vec<V> {
+        let map: PerCpuArray<_, V> = self.object().map_mut(map).unwrap().try_into().unwrap();
+        map.get(&index, 0).unwrap().to_vec()
     }
 }
 
@@ -140,7 +142,8 @@ fn a_client_keeps_the_uplink_of_its_first_packet() {
         &Ipv4::new(SERVER, CLIENT_2).ttl(63).udp(SIP_PORT, PHONE_PORT, b"200 OK"),
     );
     let traffic = [0, 1].map(|slot| gateway.traffic(slot));
-    assert_eq!(traffic.map(|traffic| (traffic.out.packets, traffic.back.packets)), [(4, 0), (3, 1)]);
+    let by_tc = |mut traffic: Traffic| [Side::Lan, Side::Uplink].map(|side| traffic.counter(side, Path::Tc).packets);
+    assert_eq!(traffic.map(by_tc), [[4, 0], [3, 1]]);
 }
 
 #[test]
@@ -190,8 +193,7 @@ fn a_client_moves_whole_when_its_uplink_is_lost_and_does_not_return_in_mid_call(
     gateway.resets(&web_out(ACK));
     let client = gateway.client(CLIENT.into()).unwrap();
     assert_eq!((client.uplink, client.cause, client.sessions), (1, PinCause::Moved as u32, 1));
-    let traffic = gateway.traffic(0);
-    assert_eq!((traffic.lost_sessions, traffic.moved_clients), (2, 1));
+    assert_eq!(gateway.losses(0), (2, 1));
 
     gateway.bring_back(0);
     assert_eq!(gateway.admits(Hook::Lan, &web_out(SYN))[12..16], SECOND.octets(), "in mid-call");

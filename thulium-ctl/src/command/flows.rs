@@ -68,7 +68,7 @@ pub(super) fn live(source: &impl Source, filter: &Filter) -> anyhow::Result<Repo
 pub(super) fn sessions_of_present_addresses(source: &impl Source) -> anyhow::Result<Halves> {
     let uplinks = source.uplinks()?;
     let is_present = |entry: &FlowEntry<Address4>| {
-        uplinks.get(usize::from(entry.uplink)).is_some_and(|uplink| uplink.epoch == entry.epoch)
+        uplinks.get(usize::from(entry.uplink)).is_some_and(|uplink| uplink.session_epoch() == entry.epoch)
     };
     let mut halves = source.flows()?;
     halves.ipv4.retain(|(_, entry)| is_present(entry));

@@ -33,7 +33,8 @@ pub(super) fn run(options: &Options, source: &impl Source) -> anyhow::Result<Exi
     let maps = Maps {
         uplinks: &source.uplinks()?,
         names: &source.uplink_names()?,
-        traffic: &source.uplink_traffic()?,
+        traffic: &source.traffic()?,
+        losses: &source.uplink_losses()?,
         clients: &source.clients()?,
         interfaces: &interfaces,
         sessions: &sessions,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 38] = [
+const MAPS: [&str; 40] = [
     "flows4",
     "flows6",
     "sweep4",
@@ -52,7 +52,9 @@ const MAPS: [&str; 38] = [
     "names",
     "choices",
     "homes6",
-    "uplink_traffic",
+    "uplink_losses",
+    "lans",
+    "traffic",
     "slot_names",
     "drops",
 ];

@@ -210,7 +210,7 @@ mod tests {
             flows: [{ name: f, to: web, ports: 1/tcp }]\n",
         )
         .unwrap();
-        let slots = Slots::assign(&[], &[], &[], &policy);
+        let slots = Slots::assign(&crate::policy::image::SlotNames::default(), &policy);
         let (web, office) = (slots.host("web").unwrap(), slots.host("office").unwrap());
         let entries = entries(&policy.hosts, &slots);
         let hours = |hours: u64| u64::try_from(Duration::from_secs(3600 * hours).as_nanos()).unwrap();

@@ -2,7 +2,7 @@
 
 mod uplinks;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
 use aya::{
@@ -10,7 +10,7 @@ use aya::{
     maps::{MapData, lpm_trie::Key, lpm_trie::LpmTrie},
 };
 use ipnet::IpNet;
-use thulium_ebpf::abi::{GENERATIONS, Interface};
+use thulium_ebpf::abi::{GENERATIONS, Interface, LAN_SLOTS, NO_SLOT, Role};
 
 pub use self::uplinks::UplinkEntry;
 use super::{attach::Target, host::Ports, tables::Tables};
@@ -24,22 +24,22 @@ use crate::{
 };
 
 impl Tables {
-    /// Gives every flow and host of `policy` its slot, the one it had before if it had one, and writes the names down.
+    /// Gives every flow, host, uplink and LAN interface of `policy` its slot, the one it had before if it had one, and writes the names down.
     ///
     /// # Errors
-    /// If this and earlier policies together name more flows, hosts or uplinks than there are slots.
+    /// If this and earlier policies together name more of them than there are slots.
     pub fn assign_slots(&mut self, policy: &Policy) -> anyhow::Result<Slots> {
-        let [flows, hosts, uplinks] = self.names()?;
-        let slots = Slots::assign(&flows, &hosts, &uplinks, policy);
-        if slots.reused_flows | slots.reused_hosts | slots.reused_uplinks != 0 {
+        let slots = Slots::assign(&self.names()?, policy);
+        if slots.reused_flows | slots.reused_hosts | slots.reused_uplinks | slots.reused_lans != 0 {
             return Err(Failure::new(
                 Exit::Policy,
-                "this policy and earlier ones name more than 64 flows or hosts, or 8 uplinks, and counters and sessions remember each",
+                "this policy and earlier ones name more than 64 flows or hosts, 8 uplinks or 16 LAN interfaces, and counters and sessions remember each",
                 "Keep names where you can, or forget the old ones with `thulium-ctl down` (it ends all sessions).",
             )
             .into());
         }
-        for (slot, name) in slots.flows.iter().chain(&slots.hosts).chain(&slots.uplinks).enumerate() {
+        let names = slots.flows.iter().chain(&slots.hosts).chain(&slots.uplinks).chain(&slots.lans);
+        for (slot, name) in names.enumerate() {
             self.slot_names.set(slot as u32, name, 0)?;
         }
         Ok(slots)
@@ -94,7 +94,7 @@ impl Tables {
     }
 
     /// Names the interfaces of the policy. Former ones that refused something keep their names for the counters' sake, but have no
-    /// role. `slots` are those of the uplinks' interfaces by name.
+    /// role. `slots` are those of the interfaces by name.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -115,14 +115,25 @@ impl Tables {
         for target in interfaces {
             self.interfaces.insert(target.index, entry_of(target, slots), 0)?;
         }
+        self.publish_lans(interfaces, slots)
+    }
+
+    /// Where the LAN interfaces are: a session that knows the slot finds the interface that was made anew.
+    fn publish_lans(&mut self, interfaces: &[Target], slots: &BTreeMap<String, u8>) -> anyhow::Result<()> {
+        let lans = interfaces.iter().filter(|present| present.role == Role::Lan);
+        let by_slot: HashMap<u32, u32> =
+            lans.filter_map(|lan| Some((u32::from(*slots.get(&lan.name)?), lan.index))).collect();
+        for slot in 0..LAN_SLOTS as u32 {
+            self.lans.set(slot, by_slot.get(&slot).copied().unwrap_or(0), 0)?;
+        }
         Ok(())
     }
 }
 
 fn entry_of(target: &Target, slots: &BTreeMap<String, u8>) -> Interface {
     let Target { name, role, link_header, .. } = target;
-    let uplink = slots.get(name).copied().unwrap_or_default().into();
-    let mut entry = Interface { role: *role as u32, uplink, link_header: *link_header, name: [0; 16] };
+    let slot = slots.get(name).copied().unwrap_or(NO_SLOT).into();
+    let mut entry = Interface { role: *role as u32, slot, link_header: *link_header, name: [0; 16] };
     entry.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     entry
 }

@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn what_has_expired_is_told_from_strangers_and_admits_nothing() {
         let text = "system: acme\nlan: { interfaces: [lan0] }\nuplinks: [{ interface: wan0 }]\n";
-        let slots = Slots::assign(&[], &[], &[], &parse("policy.yaml", text.as_bytes()).unwrap());
+        let slots =
+            Slots::assign(&crate::policy::image::SlotNames::default(), &parse("policy.yaml", text.as_bytes()).unwrap());
         let (thulium, stun) = (1 << slots.host("thulium").unwrap(), 1 << slots.host("stun").unwrap());
         let taken = SystemTime::now();
         let live = [("203.0.113.0/28", "thulium", None), ("198.51.100.7/32", "stun", Some(50))];

@@ -3,13 +3,14 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::Add,
 };
 
 use aya::maps::MapError;
 use ipnet::IpNet;
 use thulium_ebpf::abi::{
-    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, RemoteAddress, Settings, SlotName,
-    UPLINK_SLOTS, Uplink, UplinkTraffic,
+    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, LAN_SLOTS, RemoteAddress, Settings,
+    TRAFFIC_SLOTS, Traffic, UPLINK_SLOTS, Uplink, UplinkLosses,
 };
 
 use super::{attach, tables::Tables};
@@ -20,19 +21,20 @@ use crate::{
         slot_names,
         status::{Attachment, Hook, Mode},
     },
-    policy::Host,
+    policy::{Host, image::SlotNames},
 };
 
 impl Tables {
-    /// The names in the slots: of flows, hosts and uplinks.
-    pub(super) fn names(&self) -> anyhow::Result<[Vec<SlotName>; 3]> {
-        let mut names = Vec::with_capacity(FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS);
+    /// The names in the slots.
+    pub(super) fn names(&self) -> anyhow::Result<SlotNames> {
+        let mut names = Vec::with_capacity(FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS + LAN_SLOTS);
         for slot in 0..self.slot_names.len() {
             names.push(self.slot_names.get(&slot, 0)?);
         }
+        let lans = names.split_off(FLOW_SLOTS + HOST_SLOTS + UPLINK_SLOTS);
         let uplinks = names.split_off(FLOW_SLOTS + HOST_SLOTS);
         let hosts = names.split_off(FLOW_SLOTS);
-        Ok([names, hosts, uplinks])
+        Ok(SlotNames { flows: names, hosts, uplinks, lans })
     }
 }
 
@@ -44,16 +46,12 @@ pub(super) fn present<T>(entry: Result<T, MapError>) -> Option<Result<T, MapErro
     }
 }
 
-fn add(sum: Counter, one: &Counter) -> Counter {
-    Counter { packets: sum.packets + one.packets, bytes: sum.bytes + one.bytes }
-}
-
 impl Source for Tables {
     fn drops(&self) -> anyhow::Result<Vec<(DropKey, Counter)>> {
         let mut rows = Vec::new();
         for entry in self.drops.iter().filter_map(present) {
             let (key, per_cpu) = entry?;
-            rows.push((key, per_cpu.iter().fold(Counter::default(), add)));
+            rows.push((key, per_cpu.iter().copied().fold(Counter::default(), Counter::add)));
         }
         Ok(rows)
     }
@@ -98,11 +96,11 @@ impl Source for Tables {
     }
 
     fn flow_names(&self) -> anyhow::Result<Slots> {
-        Ok(slot_names(&self.names()?[0]))
+        Ok(slot_names(&self.names()?.flows))
     }
 
     fn host_names(&self) -> anyhow::Result<Slots> {
-        Ok(slot_names(&self.names()?[1]))
+        Ok(slot_names(&self.names()?.hosts))
     }
 
     fn hosts(&self) -> anyhow::Result<Vec<(u8, Host)>> {
@@ -114,7 +112,7 @@ impl Source for Tables {
     }
 
     fn uplink_names(&self) -> anyhow::Result<Slots> {
-        Ok(slot_names(&self.names()?[2]))
+        Ok(slot_names(&self.names()?.uplinks))
     }
 
     fn settings(&self) -> anyhow::Result<Settings> {
@@ -125,15 +123,18 @@ impl Source for Tables {
         (0..UPLINK_SLOTS as u32).map(|slot| Ok(self.uplinks.get(&slot, 0)?)).collect()
     }
 
-    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>> {
-        let sum = |sum: UplinkTraffic, one: &UplinkTraffic| UplinkTraffic {
-            out: add(sum.out, &one.out),
-            back: add(sum.back, &one.back),
+    fn uplink_losses(&self) -> anyhow::Result<Vec<UplinkLosses>> {
+        let sum = |sum: UplinkLosses, one: &UplinkLosses| UplinkLosses {
             lost_sessions: sum.lost_sessions + one.lost_sessions,
             moved_clients: sum.moved_clients + one.moved_clients,
         };
         let slots = 0..UPLINK_SLOTS as u32;
-        slots.map(|slot| Ok(self.traffic.get(&slot, 0)?.iter().fold(UplinkTraffic::default(), sum))).collect()
+        slots.map(|slot| Ok(self.losses.get(&slot, 0)?.iter().fold(UplinkLosses::default(), sum))).collect()
+    }
+
+    fn traffic(&self) -> anyhow::Result<Vec<Traffic>> {
+        let sum = |per_cpu: &[Traffic]| per_cpu.iter().copied().fold(Traffic::default(), Traffic::add);
+        (0..TRAFFIC_SLOTS as u32).map(|place| Ok(sum(&self.traffic.get(&place, 0)?))).collect()
     }
 
     fn generation(&self) -> anyhow::Result<u32> {

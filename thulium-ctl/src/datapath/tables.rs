@@ -4,8 +4,8 @@ use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, lpm_trie::LpmTrie};
 use thulium_ebpf::abi::{
     Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable,
-    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Station, Uplink,
-    UplinkTraffic,
+    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Station, Traffic, Uplink,
+    UplinkLosses,
 };
 
 use super::pins::Pins;
@@ -20,7 +20,9 @@ pub struct Tables {
     pub(super) uplinks: Array<MapData, Uplink>,
     pub(super) choices: Array<MapData, Choices>,
     pub(super) homes6: LpmTrie<MapData, RemotePrefix<Address6>, u64>,
-    pub(super) traffic: PerCpuArray<MapData, UplinkTraffic>,
+    pub(super) losses: PerCpuArray<MapData, UplinkLosses>,
+    pub(super) lans: Array<MapData, u32>,
+    pub(super) traffic: PerCpuArray<MapData, Traffic>,
     pub(super) interfaces: HashMap<MapData, u32, Interface>,
     pub(super) stations: Array<MapData, Station>,
     pub(super) newest: Array<MapData, u32>,
@@ -71,7 +73,9 @@ impl Tables {
             uplinks: Map::Array(pin("uplinks")?).try_into()?,
             choices: Map::Array(pin("choices")?).try_into()?,
             homes6: Map::LpmTrie(pin("homes6")?).try_into()?,
-            traffic: Map::PerCpuArray(pin("uplink_traffic")?).try_into()?,
+            losses: Map::PerCpuArray(pin("uplink_losses")?).try_into()?,
+            lans: Map::Array(pin("lans")?).try_into()?,
+            traffic: Map::PerCpuArray(pin("traffic")?).try_into()?,
             interfaces: Map::HashMap(pin("interfaces")?).try_into()?,
             stations: Map::Array(pin("stations")?).try_into()?,
             newest: Map::Array(pin("newest")?).try_into()?,

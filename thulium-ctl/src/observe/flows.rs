@@ -9,8 +9,12 @@ use std::{
 
 use serde::Serialize;
 use thulium_ebpf::{
-    abi::{Address, Address4, Address6, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState},
+    abi::{
+        Address, Address4, Address6, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState, nanoseconds, ticks,
+        ticks_since,
+    },
     parse::protocol,
+    session::has_expired,
 };
 
 use super::{
@@ -191,9 +195,12 @@ struct Life {
 fn life<A: Address>(pair: &Pair<'_, A>, now: u64, lifetime: impl Fn(u8, TcpState) -> u64) -> Option<Life> {
     let halves = || pair.out.into_iter().chain(pair.inward);
     let state = TcpState::from_number(halves().next()?.state);
-    let idle = now.saturating_sub(halves().map(|half| half.last_seen).max()?);
-    let remaining = lifetime(pair.key.protocol, state).checked_sub(idle).filter(|left| *left > 0)?;
-    Some(Life { state, idle, remaining })
+    let lifetime = lifetime(pair.key.protocol, state);
+    if halves().all(|half| has_expired(ticks(now), half.last_seen, lifetime)) {
+        return None;
+    }
+    let idle = nanoseconds(halves().map(|half| ticks_since(ticks(now), half.last_seen)).min()?);
+    Some(Life { state, idle, remaining: lifetime.saturating_sub(idle) })
 }
 
 fn session<A: Address + Into<IpAddr>>(

@@ -16,6 +16,7 @@ mod quantity;
 pub(crate) mod remedy;
 mod source;
 mod table;
+mod traffic;
 
 pub(crate) use paragraph::paragraph;
 pub(crate) use quantity::{addresses, count};

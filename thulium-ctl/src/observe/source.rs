@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use serde::Serialize;
 use thulium_ebpf::abi::{
-    Client, Counter, DropKey, Interface, RemoteAddress, Settings, SlotName, Uplink, UplinkTraffic,
+    Client, Counter, DropKey, Interface, RemoteAddress, Settings, SlotName, Traffic, Uplink, UplinkLosses,
 };
 
 use super::{
@@ -66,8 +66,10 @@ pub trait Source {
     fn settings(&self) -> anyhow::Result<Settings>;
     /// Uplinks by slot; unused slots have interface 0.
     fn uplinks(&self) -> anyhow::Result<Vec<Uplink>>;
-    /// What each uplink has carried, by slot, summed over CPUs.
-    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>>;
+    /// What was lost with each uplink, by slot, summed over CPUs.
+    fn uplink_losses(&self) -> anyhow::Result<Vec<UplinkLosses>>;
+    /// What sessions have carried, by [`Traffic::place`], summed over CPUs.
+    fn traffic(&self) -> anyhow::Result<Vec<Traffic>>;
     /// Number of the generation in force.
     fn generation(&self) -> anyhow::Result<u32>;
     /// What the loaded programs do with refused packets; `None`: it cannot be told.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use serde::Serialize;
-use thulium_ebpf::abi::{Address as _, Client, Uplink, UplinkState, UplinkTraffic};
+use thulium_ebpf::abi::{Address as _, Client, Traffic, Uplink, UplinkLosses, UplinkState};
 
-use super::{Slots, VERSION, drops::Sum, status::Link};
+use super::{Slots, VERSION, drops::Sum, status::Link, traffic};
 use crate::uplinks::{NextHopReport, ProbeReport, UplinkCondition, UplinkReport};
 
 mod text;
@@ -23,7 +23,9 @@ pub struct Maps<'a> {
     /// Names by slot.
     pub names: &'a Slots,
     /// By slot.
-    pub traffic: &'a [UplinkTraffic],
+    pub traffic: &'a [Traffic],
+    /// What was lost with uplinks, by slot.
+    pub losses: &'a [UplinkLosses],
     /// All clients.
     pub clients: &'a [(IpAddr, Client)],
     /// Names of the interfaces by their uplinks' slots.
@@ -201,7 +203,8 @@ fn line(maps: Maps<'_>, links: &BTreeMap<String, Link>, slot: u8, name: &str) ->
 
 /// What only the maps know of an uplink: clients, sessions, counters. The rest is filled in by the caller.
 fn counted(maps: Maps<'_>, slot: u8) -> UplinkLine {
-    let traffic = maps.traffic.get(usize::from(slot)).copied().unwrap_or_default();
+    let carried = traffic::of_uplink(maps.traffic, slot);
+    let losses = maps.losses.get(usize::from(slot)).copied().unwrap_or_default();
     let own = || maps.clients.iter().filter(|(_, client)| client.uplink == u32::from(slot));
     UplinkLine {
         name: String::new(),
@@ -217,10 +220,10 @@ fn counted(maps: Maps<'_>, slot: u8) -> UplinkLine {
             with_sessions: own().filter(|(_, client)| client.sessions > 0).count() as u64,
         },
         sessions: maps.names.get(&slot).and_then(|name| maps.sessions.get(name)).copied().unwrap_or_default(),
-        out: Sum { packets: traffic.out.packets, bytes: traffic.out.bytes },
-        inward: Sum { packets: traffic.back.packets, bytes: traffic.back.bytes },
-        lost_sessions: traffic.lost_sessions,
-        moved_clients: traffic.moved_clients,
+        out: traffic::sum(&carried.out),
+        inward: traffic::sum(&carried.back),
+        lost_sessions: losses.lost_sessions,
+        moved_clients: losses.moved_clients,
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv6Net};
 use nix::net::if_::if_nametoindex;
+use thulium_ebpf::abi::Role;
 
 use super::{
     health::{Fault, Sight},
@@ -139,10 +140,12 @@ impl Ground {
         homes(&owners, &self.lists.routes)
     }
 
-    /// The slots of the uplinks by their interfaces.
+    /// The slots of the interfaces by name: of each among the uplinks, or among those of the LAN.
     pub fn slots_of_interfaces(&self, slots: &Slots) -> BTreeMap<String, u8> {
-        let of = |uplink: &UplinkGround| Some((uplink.interface.clone(), slots.uplink(&uplink.name)?));
-        self.uplinks.iter().filter_map(of).collect()
+        let of_uplink = |uplink: &UplinkGround| Some((uplink.interface.clone(), slots.uplink(&uplink.name)?));
+        let of_lan = |lan: &Target| Some((lan.name.clone(), slots.lan(&lan.name)?));
+        let lans = self.interfaces.iter().filter(|interface| interface.role == Role::Lan);
+        self.uplinks.iter().filter_map(of_uplink).chain(lans.filter_map(of_lan)).collect()
     }
 
     /// What the log says of it.

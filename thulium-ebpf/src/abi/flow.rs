@@ -119,12 +119,41 @@ impl TcpState {
     }
 }
 
-/// One direction of a session: what is done to its packets, and what is known of it.
+/// Which way packets take through the gateway.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Through the kernel: it handles the packet itself, and the programs translate it on its way in or out.
+    Kernel = 0,
+    /// From TC straight out of the other interface.
+    Tc = 1,
+    /// From XDP straight out of the other interface, before the kernel has made a packet of it.
+    Xdp = 2,
+}
+
+impl Path {
+    /// All of them.
+    pub const ALL: [Self; PATHS] = [Self::Kernel, Self::Tc, Self::Xdp];
+
+    /// The path numbered `number`; numbers that are none count as `Kernel`.
+    #[inline(always)]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Tc,
+            2 => Self::Xdp,
+            _ => Self::Kernel,
+        }
+    }
+}
+
+/// How many paths there are.
+pub const PATHS: usize = 3;
+
+/// One direction of a session: what is done to its packets, and what is known of it. Its size decides how many cache lines a packet
+/// touches: with the kernel's header and the key, an element of IPv4 takes two, and this lies in one of them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowEntry<A: Address> {
-    /// `CLOCK_MONOTONIC` of this direction's last packet, nanoseconds.
-    pub last_seen: u64,
     /// `CLOCK_MONOTONIC` of the session's opening, nanoseconds.
     pub opened: u64,
     /// Packets of this direction; a GSO packet counts as its segments.
@@ -136,12 +165,16 @@ pub struct FlowEntry<A: Address> {
     /// From the LAN: the new source. From the uplink: the new destination. The client's own endpoint in both, where the
     /// uplink does not translate.
     pub rewrite: Endpoint<A>,
-    /// Index of the LAN interface that the client was last seen at, the same in both directions.
-    pub interface: u32,
+    /// This direction's last packet, [`ticks`](super::ticks) of `CLOCK_MONOTONIC`. Written anew when it is [`REFRESH`](super::REFRESH) old:
+    /// the last packet may be that much later.
+    pub last_seen: u32,
     /// Generation of the policy that last admitted the session.
     pub generation: u32,
-    /// The uplink's epoch at opening; another epoch there means that the external address is lost. Zero for IPv6.
-    pub epoch: u32,
+    /// The uplink's epoch at opening ([`Uplink::session_epoch`](super::Uplink::session_epoch)); another one there means that the external
+    /// address is lost. Zero for IPv6.
+    pub epoch: u16,
+    /// Slot of the LAN interface that the client was last seen at, the same in both directions.
+    pub lan: u8,
     /// Slot of the flow that admits the session.
     pub flow: u8,
     /// Slot of the uplink.
@@ -150,6 +183,8 @@ pub struct FlowEntry<A: Address> {
     pub state: u8,
     /// 1 while hellos of TLS are awaited (see [`crate::tls`]), the same in both directions; 0 for any other session.
     pub watched: u8,
+    /// The [`Path`] that this direction's last packet took, as a number.
+    pub path: u8,
     /// Zero.
     pub fill: A::Pad,
 }
@@ -171,14 +206,12 @@ pub struct SweepItem<A> {
 pub struct MappingKey<A> {
     /// The client's endpoint.
     pub client: Endpoint<A>,
-    /// Epoch of the uplink: a mapping of a lost address is absent at once.
-    pub epoch: u32,
+    /// Epoch of the uplink, as in [`FlowEntry::epoch`]: a mapping of a lost address is absent at once.
+    pub epoch: u16,
     /// IANA protocol number.
     pub protocol: u8,
     /// Slot of the uplink.
     pub uplink: u8,
-    /// Zero.
-    pub pad: u16,
 }
 
 /// An external endpoint. Inserting it with NOEXIST is the claim of the port.
@@ -269,9 +302,9 @@ pub enum PinCause {
 }
 
 const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);
-const _: () = assert!(size_of::<FlowEntry<Address4>>() == 64);
+const _: () = assert!(size_of::<FlowEntry<Address4>>() == 56);
 const _: () = assert!(size_of::<FlowKey<Address6>>() == 40);
-const _: () = assert!(size_of::<FlowEntry<Address6>>() == 80);
+const _: () = assert!(size_of::<FlowEntry<Address6>>() == 72);
 
 #[cfg(test)]
 mod tests {

@@ -30,22 +30,12 @@ pub struct Datagram {
     pub source_port: Port,
     /// Destination port as it arrived.
     pub destination_port: Port,
-    /// A [`Path`] as a number.
-    pub path: u16,
+    /// The [`Path`](super::Path) that its first fragment took, as a number; the others follow it.
+    pub path: u8,
+    /// 1: the first fragment was refused, since no session awaits it; 0: it passed.
+    pub refused: u8,
     /// Bytes of it that have passed.
     pub passed: Extents,
-}
-
-/// Which way the first fragment of a datagram went; the others follow it.
-#[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// Out of the other side, redirected.
-    Direct = 0,
-    /// Through the kernel, which fragmented it further or may have put it together: it needs all of them.
-    Kernel = 1,
-    /// Nowhere: it was refused, since no session awaits it.
-    Refused = 2,
 }
 
 /// Separate stretches of a datagram that are kept.

@@ -12,16 +12,17 @@ mod order;
 mod policy;
 mod reason;
 mod table;
+mod tick;
 #[cfg(feature = "user")]
 mod user;
 
-pub use counter::{Counter, Direction, DropKey, Family, Verdict};
+pub use counter::{Counter, Direction, DropKey, Family, TRAFFIC_SLOTS, Traffic, Verdict};
 pub use dns::{MESSAGE_BYTES, NAME_BYTES, Name, NameEntry, Query, QueryKey, Reply};
 pub use flow::{
-    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PinCause, PortKey, PortOwner, RestingPort, Side,
-    SweepItem, TcpState,
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PATHS, Path, PinCause, PortKey, PortOwner,
+    RestingPort, Side, SweepItem, TcpState,
 };
-pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, Path};
+pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey};
 pub use net::{Address, Address4, Address6, Port};
 pub use order::{Forget, OrderOutcome, Unpin};
 pub use policy::{
@@ -30,15 +31,16 @@ pub use policy::{
 };
 pub use reason::Reason;
 pub use table::{
-    CHOICES, Choices, Interface, RESTING_PORTS, Role, STATION_PLACES, Station, UPLINK_SLOTS, Uplink, UplinkState,
-    UplinkTraffic,
+    CHOICES, Choices, Interface, LAN_SLOTS, RESTING_PORTS, Role, STATION_PLACES, Station, UPLINK_SLOTS, Uplink,
+    UplinkLosses, UplinkState,
 };
+pub use tick::{REFRESH, nanoseconds, ticks, ticks_since};
 #[cfg(feature = "user")]
 pub use user::order_frame;
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// Sessions of each family, and resting ports, that one run of the program `sweep` looks at.
 pub const SWEEP_STEPS: u32 = 64;
@@ -70,7 +72,8 @@ pub const LAYOUT: u32 = {
         size_of::<Interface>(),
         size_of::<Station>(),
         size_of::<Uplink>(),
-        size_of::<UplinkTraffic>(),
+        size_of::<UplinkLosses>(),
+        size_of::<Traffic>(),
         size_of::<Choices>(),
         size_of::<NameEntry>(),
         size_of::<QueryKey<Address4>>(),

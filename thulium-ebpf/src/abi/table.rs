@@ -1,9 +1,12 @@
 //! Interfaces and uplinks.
 
-use super::{Address4, Address6, Counter, Port};
+use super::{Address4, Address6, Port};
 
 /// Uplinks a policy can have.
 pub const UPLINK_SLOTS: usize = 8;
+
+/// LAN interfaces a policy can have.
+pub const LAN_SLOTS: usize = 16;
 
 /// Ports that can rest at once; one that finds no room is free immediately. Room for all ports of an address by both protocols.
 pub const RESTING_PORTS: usize = 131_072;
@@ -24,8 +27,8 @@ pub enum Role {
 pub struct Interface {
     /// A [`Role`] as a number.
     pub role: u32,
-    /// Its slot among the uplinks, if it is one.
-    pub uplink: u32,
+    /// Its slot: among the uplinks if it is one, else among the LAN interfaces. An interface that is made anew has the one it had.
+    pub slot: u32,
     /// Bytes of the link header in front of its IP packets: 14 (Ethernet) or 0 (tun, PPP, WireGuard).
     pub link_header: u32,
     /// Its name when it was attached, zero-padded (IFNAMSIZ = 16).
@@ -109,6 +112,14 @@ pub struct Uplink {
     pub pad: u16,
 }
 
+impl Uplink {
+    /// The epoch that its IPv4 sessions carry: the low bits. A session of the same number 65,536 epochs ago has long been stale.
+    #[inline(always)]
+    pub const fn session_epoch(&self) -> u16 {
+        self.epoch as u16
+    }
+}
+
 /// Places in [`Choices`]: what an uplink's weight is a share of.
 pub const CHOICES: usize = 64;
 
@@ -125,14 +136,10 @@ pub struct Choices {
 
 const _: () = assert!(CHOICES == u64::BITS as usize);
 
-/// What an uplink has carried since the maps were made.
+/// What was lost with an uplink since the maps were made.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UplinkTraffic {
-    /// From clients to the world.
-    pub out: Counter,
-    /// From the world to clients.
-    pub back: Counter,
+pub struct UplinkLosses {
     /// Sessions that ended because the uplink or its address was lost.
     pub lost_sessions: u64,
     /// Clients that were pinned here and moved to another uplink.

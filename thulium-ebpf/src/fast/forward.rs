@@ -8,10 +8,12 @@ use aya_ebpf::{
 
 use super::{Next, Ordinary, Span, hop, steady::is_steady};
 use crate::{
-    abi::{Address4, Address6, NO_SLOT, Side, Station},
+    abi::{Address4, Address6, NO_SLOT, Path, Side, Station, ticks},
+    lans,
     maps::{STATIONS, UPLINKS},
     parse::protocol,
     ports::Outside,
+    session::table::{Passage, touch},
     translate::Part,
 };
 
@@ -72,7 +74,7 @@ fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, i
     let none = if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
     let Some(entry) = A::flows().get_ptr_mut(&key) else { return none };
     // SAFETY: no arguments, no failure.
-    let now = (unsafe { bpf_ktime_get_coarse_ns() } >> 26) as u32;
+    let now = ticks(unsafe { bpf_ktime_get_coarse_ns() });
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
     let known = unsafe { &*entry };
     if !is_steady(known, (interface, side), is_tcp, now) {
@@ -83,14 +85,20 @@ fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, i
             let Some(uplink) = UPLINKS.get(u32::from(known.uplink)) else { return none };
             (Part::Source, &key.destination, (uplink.interface, known.uplink))
         }
-        Side::Uplink => (Part::Destination, &known.rewrite.address, (known.interface, NO_SLOT)),
+        Side::Uplink => {
+            let interface = lans::interface_of(known.lan);
+            if interface == 0 {
+                return none;
+            }
+            (Part::Destination, &known.rewrite.address, (interface, NO_SLOT))
+        }
     };
     let source = if matches!(side, Side::Lan) { &known.rewrite.address } else { &key.source };
     let Some(hop) = hop::find(context.as_ptr(), to, out, source, now) else { return Fast::Up };
     if length > hop.mtu {
         return Fast::Up;
     }
-    crate::session::table::count(&key, entry, length, 1, u64::from(now) << 26);
+    touch(entry, Passage { side, path: Path::Xdp, packets: 1, bytes: length }, now);
     // SAFETY: `recognize` recognized the frame, and it holds a link header.
     unsafe {
         A::translate(frame, part, &key, &known.rewrite);

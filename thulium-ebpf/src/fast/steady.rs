@@ -2,8 +2,10 @@
 
 use crate::{
     abi::{FlowEntry, GENERATIONS, Side, TcpState, UplinkState},
+    lans,
     maps::{GENERATION, SETTINGS, UPLINKS},
     ports::Outside,
+    session::has_expired,
 };
 
 /// True if the session of a packet that came in by `interface`, on `side`, is live as it is. `now` in ticks.
@@ -18,13 +20,11 @@ pub fn is_steady<A: Outside>(entry: &FlowEntry<A>, (interface, side): (u32, Side
         return false;
     }
     let is_out = matches!(side, Side::Lan);
-    if is_out && (uplink.state != UplinkState::Up as u32 || entry.interface != interface) {
+    if is_out && (uplink.state != UplinkState::Up as u32 || lans::interface_of(entry.lan) != interface) {
         return false;
     }
     let Some(generation) = GENERATION.get(0) else { return false };
     let Some(settings) = SETTINGS.get(*generation % GENERATIONS) else { return false };
     let lifetime = if is_tcp { settings.tcp_idle } else { settings.udp_idle };
-    // Another CPU may have seen a packet after `now` was read.
-    let idle = i64::from(now.wrapping_sub((entry.last_seen >> 26) as u32).cast_signed()) << 26;
-    entry.generation == *generation && idle <= lifetime.cast_signed()
+    entry.generation == *generation && !has_expired(now, entry.last_seen, lifetime)
 }

@@ -33,12 +33,12 @@ fn follow<A: Tables>(packet: &mut Packet<A>, known: &Datagram, moment: &Moment) 
     if is_stale(moment.now, known.seen, LIFETIME) {
         return Some(Reason::FragmentStale);
     }
-    if known.path == Path::Refused as u16 {
+    if known.refused == 1 {
         return Some(Reason::NoSession);
     }
     packet.source_port = known.source_port;
     packet.destination_port = known.destination_port;
-    packet.needs_kernel = known.path == Path::Kernel as u16;
+    packet.needs_kernel = known.path == Path::Kernel as u8;
     None
 }
 
@@ -47,7 +47,7 @@ fn follow<A: Tables>(packet: &mut Packet<A>, known: &Datagram, moment: &Moment) 
 pub fn send<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Moment) -> Option<Reason> {
     match packet.fragment {
         Fragment::Whole => None,
-        Fragment::First => begin(packet, side, path, moment),
+        Fragment::First => begin(packet, side, Some(path), moment),
         Fragment::Later => add(packet, side),
     }
 }
@@ -56,18 +56,18 @@ pub fn send<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Mome
 #[inline(always)]
 pub fn refuse<A: Tables>(packet: &Packet<A>, side: Side, moment: &Moment) {
     if packet.fragment == Fragment::First {
-        begin(packet, side, Path::Refused, moment);
+        begin(packet, side, None, moment);
     }
 }
 
-/// Keeps what the later fragments need of the first one.
+/// Keeps what the later fragments need of the first one. `path`: the one it takes; none if it is refused.
 #[inline(never)]
-fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Moment) -> Option<Reason> {
+fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Option<Path>, moment: &Moment) -> Option<Reason> {
     let key = packet.fragment_key(side);
     if let Some(known) = A::fragments().get_ptr(&key) {
         // SAFETY: a live map value of plain words.
-        let (seen, path) = unsafe { ((*known).seen, (*known).path) };
-        if !is_stale(moment.now, seen, LIFETIME) && path != Path::Refused as u16 {
+        let (seen, refused) = unsafe { ((*known).seen, (*known).refused) };
+        if !is_stale(moment.now, seen, LIFETIME) && refused == 0 {
             return Some(Reason::FragmentOverlap);
         }
     }
@@ -77,7 +77,8 @@ fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Moment)
         seen: moment.now,
         source_port: packet.source_port,
         destination_port: packet.destination_port,
-        path: path as u16,
+        path: path.unwrap_or(Path::Kernel) as u8,
+        refused: u8::from(path.is_none()),
         passed,
     };
     // A full table forgets the oldest datagram: its rest is refused, and counted.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     abi::{Address4, Endpoint, Family, Port, Reason, Side},
     frame::{Edit, Forward, Hook, TcFrame},
+    lans,
     moment::Moment,
     parse::{Fragment, Packet, protocol, read_quote},
     session::table::{self, Entry},
@@ -45,8 +46,9 @@ fn try_deliver<F: Forward, A: Network>(frame: &mut F, packet: &Packet<A>, moment
     vet(frame, packet, quote)?;
     rejudge(frame, &quote.key(Side::Uplink), entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (client, interface, slot) = unsafe { (&(*entry).rewrite, (*entry).interface, (*entry).uplink) };
-    let needs_kernel = packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
+    let (client, lan, slot) = unsafe { (&(*entry).rewrite, (*entry).lan, (*entry).uplink) };
+    let interface = lans::interface_of(lan);
+    let needs_kernel = interface == 0 || packet.ttl <= 1 || frame.exceeds_mtu(interface, packet.length);
     if !needs_kernel {
         A::decrement_ttl(frame, packet).ok_or(Reason::Malformed)?;
     }

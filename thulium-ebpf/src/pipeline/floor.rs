@@ -5,6 +5,7 @@ use crate::{
     abi::{Address4, Address6, Direction, Reason, Side},
     answer::reset::Reset,
     frame::{Forward, Hook},
+    lans,
     moment::Moment,
     parse::{Kind, Packet, Segment, kind},
     session::{
@@ -74,7 +75,7 @@ fn tell_and_end<F: Forward, A: Network>(frame: &mut F, side: Side, moment: &Mome
     let Some(packet) = read_packet::<F, A>(frame) else { return 0 };
     let Some(entry) = A::flows().get_ptr_mut(packet.key(side)) else { return 0 };
     // SAFETY: `entry` is a live map value of plain words.
-    let interface = unsafe { (*entry).interface };
+    let interface = lans::interface_of(unsafe { (*entry).lan });
     let told = tell_client(frame, &Watched { packet, entry, side });
     end(&Watched { packet, entry, side }, moment);
     if told { interface } else { 0 }

@@ -12,7 +12,10 @@ use crate::{
     parse::{Kind, Packet, kind, protocol},
     ports::{self, Outside as _},
     route::role_of,
-    session::{self, table},
+    session::{
+        self,
+        table::{self, Passage},
+    },
     translate::Part,
     uplinks,
     verdict::{Outcome, Refusal, Verdict},
@@ -129,7 +132,7 @@ fn forward<A: Network>(frame: &mut TcFrame, packet: &Packet<A>, moment: &Moment)
         }
         None => {
             let admission = judge::admit(moment, packet)?;
-            session::open(frame, packet, &admission, frame.ingress_interface(), moment)
+            session::open(frame, packet, &admission, uplinks::slot_of(frame.ingress_interface()), moment)
                 .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
             table::find(&key, moment).ok_or(Reason::SessionsFull)?
         }
@@ -160,7 +163,9 @@ fn translate_source<A: Network>(
     }
     let key = packet.key(Side::Lan);
     table::follow_client(&key, entry, frame.ingress_interface());
-    table::touch(&key, entry, packet, frame.segments(), moment);
+    let passage = Passage { side: Side::Lan, path: Path::Kernel, packets: frame.segments(), bytes: packet.length };
+    table::touch(entry, passage, moment.ticks());
+    table::step(&key, entry, packet);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
         *outcome = Err(refusal);
         return;

@@ -9,7 +9,10 @@ use crate::{
     moment::Moment,
     parse::{Kind, Packet, kind},
     route::Way,
-    session::{self, table},
+    session::{
+        self,
+        table::{self, Passage},
+    },
     translate::Part,
     uplinks,
     verdict::{Outcome, Refusal, Verdict},
@@ -70,7 +73,7 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
             return outcome;
         }
     };
-    session::open(frame, packet, &admission, frame.interface(), moment)
+    session::open(frame, packet, &admission, uplinks::slot_of(frame.interface()), moment)
         .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
     match table::find(&key, moment) {
         Some(entry) => send(frame, packet, entry, moment),
@@ -213,12 +216,14 @@ fn send_out<F: Forward, A: Network>(
         };
         return;
     }
-    if let Some(reason) = fragment::send(packet, Side::Lan, Path::Direct, moment) {
+    if let Some(reason) = fragment::send(packet, Side::Lan, Path::Tc, moment) {
         *outcome = Err(Refusal::of_flow(reason, flow));
         return;
     }
     table::follow_client(&key, entry, frame.interface());
-    table::touch(&key, entry, packet, frame.segments(), moment);
+    let passage = Passage { side: Side::Lan, path: Path::Tc, packets: frame.segments(), bytes: packet.length };
+    table::touch(entry, passage, moment.ticks());
+    table::step(&key, entry, packet);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
         *outcome = Err(refusal);
         return;

@@ -6,12 +6,12 @@ use crate::{
     abi::{Address4, Address6, Family, Path, Port, Reason, Role, Side},
     fragment,
     frame::{Forward, Hook},
-    judge,
+    judge, lans,
     maps::UPLINKS,
     moment::Moment,
     parse::{Fragment, Kind, Packet, kind, protocol},
     route::Way,
-    session::table,
+    session::table::{self, Passage},
     translate::Part,
     uplinks,
     verdict::{Outcome, Refusal, Verdict},
@@ -106,15 +106,19 @@ fn try_deliver<F: Forward, A: Network>(
     let key = packet.key(Side::Uplink);
     rejudge(frame, &key, entry, moment)?;
     // SAFETY: `entry` is a live map value of plain words.
-    let (rewrite, interface) = unsafe { (&(*entry).rewrite, (*entry).interface) };
+    let (rewrite, lan) = unsafe { (&(*entry).rewrite, (*entry).lan) };
     // SAFETY: as above.
     let (flow, slot) = unsafe { ((*entry).flow, (*entry).uplink) };
-    let needs_kernel = packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length);
-    let path = if needs_kernel { Path::Kernel } else { Path::Direct };
+    let interface = lans::interface_of(lan);
+    let needs_kernel =
+        interface == 0 || packet.ttl <= 1 || packet.needs_kernel || frame.exceeds_mtu(interface, packet.length);
+    let path = if needs_kernel { Path::Kernel } else { Path::Tc };
     if let Some(reason) = fragment::send(packet, Side::Uplink, path, moment) {
         return Err(Refusal::of_flow(reason, flow));
     }
-    table::touch(&key, entry, packet, frame.segments(), moment);
+    let passage = Passage { side: Side::Uplink, path, packets: frame.segments(), bytes: packet.length };
+    table::touch(entry, passage, moment.ticks());
+    table::step(&key, entry, packet);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Uplink), moment) {
         return Err(refusal);
     }

@@ -34,7 +34,7 @@ pub(super) fn hold<H: Hook>(
         return Err(Reason::NoUplinkAddress);
     }
     let client = Endpoint::new(packet.source, packet.source_port);
-    let key = MappingKey { client, epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink, pad: 0 };
+    let key = MappingKey { client, epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink };
     if let Some(external) = MAPPINGS.get_ptr(key) {
         // SAFETY: a live map value of plain words.
         let external = unsafe { *external };
@@ -74,11 +74,11 @@ fn hold_port(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Addr
 
 /// Gives back what a session held of its mapping; the last session's end frees port and mapping.
 #[inline(never)]
-pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u32, uplink: u8, now: u64) {
+pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u16, uplink: u8, now: u64) {
     let port = PortKey { address: held.address, port: held.port, protocol: key.protocol, pad: 0 };
     let Some(owner) = take_last(&port) else { return };
     let client = Endpoint::new(key.source, key.source_port);
-    let mapping = MappingKey { client, epoch, protocol: key.protocol, uplink, pad: 0 };
+    let mapping = MappingKey { client, epoch, protocol: key.protocol, uplink };
     if let Some(external) = MAPPINGS.get_ptr(mapping) {
         // SAFETY: a live map value of plain words.
         if unsafe { *external } == *held {

@@ -26,7 +26,7 @@ pub trait Outside: Tables + Headers {
     fn successor(address: &Self) -> Result<u8, Reason>;
 
     /// The epoch that sessions of this uplink carry.
-    fn epoch(uplink: &Uplink) -> u32;
+    fn epoch(uplink: &Uplink) -> u16;
 
     /// True if the uplink's sessions appear with this external endpoint's address, and are not lost.
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool;
@@ -35,7 +35,7 @@ pub trait Outside: Tables + Headers {
     fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, ends: &Ends, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
 
     /// Gives back what a session held, given its LAN-side key, at `now` (`CLOCK_MONOTONIC`, nanoseconds, or [`UNUSED`]).
-    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64);
+    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u16, uplink: u8, now: u64);
 
     /// The client's endpoint that owns a packet's destination, if anybody can.
     fn client_at(packet: &Packet<Self>) -> Option<Endpoint<Self>>;
@@ -62,9 +62,10 @@ impl Outside for Address4 {
     }
 
     #[inline(always)]
-    fn epoch(uplink: &Uplink) -> u32 {
+    fn epoch(uplink: &Uplink) -> u16 {
         // SAFETY: a live map value, a word, which user space changes.
-        unsafe { (&raw const uplink.epoch).read_volatile() }
+        let epoch = unsafe { (&raw const uplink.epoch).read_volatile() };
+        Uplink { epoch, ..Uplink::default() }.session_epoch()
     }
 
     #[inline(always)]
@@ -87,7 +88,7 @@ impl Outside for Address4 {
     }
 
     #[inline(always)]
-    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u32, uplink: u8, now: u64) {
+    fn release(key: &FlowKey<Self>, held: &Endpoint<Self>, epoch: u16, uplink: u8, now: u64) {
         mapping::release(key, held, epoch, uplink, now);
     }
 
@@ -133,7 +134,7 @@ impl Outside for Address6 {
     }
 
     #[inline(always)]
-    fn epoch(_: &Uplink) -> u32 {
+    fn epoch(_: &Uplink) -> u16 {
         0
     }
 
@@ -148,7 +149,7 @@ impl Outside for Address6 {
     }
 
     #[inline(always)]
-    fn release(_: &FlowKey<Self>, _: &Endpoint<Self>, _: u32, _: u8, _: u64) {}
+    fn release(_: &FlowKey<Self>, _: &Endpoint<Self>, _: u16, _: u8, _: u64) {}
 
     #[inline(always)]
     fn client_at(packet: &Packet<Self>) -> Option<Endpoint<Self>> {

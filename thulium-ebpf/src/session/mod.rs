@@ -17,7 +17,7 @@ pub mod tcp;
 pub use open::{Ends, open};
 
 use crate::{
-    abi::{Client, Settings, TcpState},
+    abi::{Client, REFRESH, Settings, TcpState, ticks, ticks_since},
     parse::protocol,
 };
 
@@ -49,6 +49,16 @@ pub const fn lifetime(protocol: u8, state: TcpState, settings: &Settings) -> u64
 pub const fn is_stale(now: u64, last_seen: u64, lifetime: u64) -> bool {
     // Another CPU may have seen a packet after `now` was read.
     now.saturating_sub(last_seen) > lifetime
+}
+
+/// True if a direction of a session has seen no packet for longer than `lifetime` nanoseconds, given its
+/// [`last_seen`](crate::abi::FlowEntry::last_seen) and the ticks now.
+///
+/// Never too early: its last packet may be all but [`REFRESH`] later than what was noted, both moments are rounded down to a tick, and XDP's
+/// clock may be a tick behind.
+#[inline(always)]
+pub const fn has_expired(now: u32, last_seen: u32, lifetime: u64) -> bool {
+    ticks_since(now, last_seen) > ticks(lifetime) + REFRESH + 1
 }
 
 /// Takes one session out of the client's token bucket; None if it is empty.
@@ -106,6 +116,19 @@ mod tests {
         assert!(!is_stale(100, 50, 50));
         assert!(is_stale(101, 50, 50));
         assert!(!is_stale(40, 50, 0), "a packet seen by another CPU meanwhile");
+    }
+
+    #[test]
+    fn a_session_never_ends_before_its_lifetime_and_soon_after_it() {
+        let lifetime = SETTINGS.udp_idle;
+        // Every offset within a tick, for both moments.
+        for packet in (100 * SECOND..101 * SECOND).step_by(7_777_777) {
+            // The last moment at which the packet is not noted, and the first one.
+            for noted in [ticks(packet) - (REFRESH - 1), ticks(packet)] {
+                assert!(!has_expired(ticks(packet + lifetime), noted, lifetime), "{packet}");
+                assert!(has_expired(ticks(packet + lifetime + 2 * SECOND), noted, lifetime), "{packet}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     table::{end, is_live, is_lost, opened, sweep},
 };
 use crate::{
-    abi::{Endpoint, FlowEntry, Reason, Side, SweepItem, TcpState},
+    abi::{Endpoint, FlowEntry, Path, Reason, Side, SweepItem, TcpState},
     frame::Hook,
     judge::Admission,
     maps::UPLINKS,
@@ -16,13 +16,13 @@ use crate::{
     ports::{EXISTS, Outside, UNUSED, wake_one},
 };
 
-/// Opens the session of a client's packet. `lan` is the interface it came in by.
+/// Opens the session of a client's packet. `lan` is the slot of the interface it came in by.
 #[inline(never)]
 pub fn open<H: Hook, A: Outside>(
     frame: &H,
     packet: &Packet<A>,
     admission: &Admission,
-    lan: u32,
+    lan: u8,
     moment: &Moment,
 ) -> Result<(), Reason> {
     if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
@@ -68,10 +68,10 @@ fn stray<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Reason {
 
 /// Where a session begins and ends in the gateway.
 pub struct Ends {
-    /// Index of the LAN interface that the client is at.
-    pub lan: u32,
+    /// Slot of the LAN interface that the client is at.
+    pub lan: u8,
     /// Epoch of the uplink.
-    pub epoch: u32,
+    pub epoch: u16,
     /// Slot of the uplink that it takes.
     pub uplink: u8,
 }
@@ -136,9 +136,9 @@ fn insert<A: Outside>(
     let entry = &mut scratch.entry;
     *entry = FlowEntry {
         rewrite: *external,
-        interface: ends.lan,
+        lan: ends.lan,
         generation: moment.generation,
-        last_seen: moment.now,
+        last_seen: moment.ticks(),
         opened: moment.now,
         packets: 0,
         bytes: 0,
@@ -148,6 +148,7 @@ fn insert<A: Outside>(
         uplink: ends.uplink,
         state: if packet.protocol == protocol::TCP { TcpState::SynSent } else { TcpState::None } as u8,
         watched: 0,
+        path: Path::Kernel as u8,
         fill: A::Pad::default(),
     };
     if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {

@@ -2,11 +2,13 @@
 
 use core::mem::MaybeUninit;
 
-use super::{client, is_stale, lifetime, tcp};
+use super::{client, has_expired, lifetime, tcp};
 use crate::{
-    abi::{Endpoint, FlowEntry, FlowKey, Reason, Side, TcpState, UplinkState},
-    atomic,
-    maps::{UPLINKS, next_to_sweep},
+    abi::{
+        Address, Endpoint, FlowEntry, FlowKey, Path, REFRESH, Reason, Side, TcpState, Traffic, UplinkState, ticks_since,
+    },
+    atomic, lans,
+    maps::{TRAFFIC, UPLINKS, next_to_sweep},
     moment::Moment,
     parse::{Packet, protocol},
     ports::Outside,
@@ -32,7 +34,7 @@ pub fn is_live<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -
         return false;
     }
     let lifetime = lifetime(key.protocol, TcpState::from_number(entry.state), moment.settings);
-    !is_stale(moment.now, entry.last_seen, lifetime) || is_pair_live(key, &entry.rewrite, lifetime, moment)
+    !has_expired(moment.ticks(), entry.last_seen, lifetime) || is_pair_live(key, &entry.rewrite, lifetime, moment)
 }
 
 /// True if there was a session, and the public address that it had is lost.
@@ -52,7 +54,7 @@ fn is_of_past_epoch<A: Outside>(entry: &FlowEntry<A>) -> bool {
 fn is_pair_live<A: Outside>(key: &FlowKey<A>, rewrite: &Endpoint<A>, lifetime: u64, moment: &Moment) -> bool {
     match A::flows().get_ptr(key.pair(rewrite)) {
         // SAFETY: as in `is_live`.
-        Some(pair) => !is_stale(moment.now, unsafe { (*pair).last_seen }, lifetime),
+        Some(pair) => !has_expired(moment.ticks(), unsafe { (*pair).last_seen }, lifetime),
         None => false,
     }
 }
@@ -92,23 +94,25 @@ fn try_put_back<A: Outside>(packet: &Packet<A>, moment: &Moment) -> Option<Entry
     A::flows().get_ptr_mut(key)
 }
 
-/// Keeps the way back up to date: a client can move from one LAN interface to another with its sessions.
+/// Keeps the way back up to date: a client can move from one LAN interface to another with its sessions. `interface` is the index of
+/// the one that its packet came in by.
 #[inline(always)]
-pub fn follow_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
+pub fn follow_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, interface: u32) {
     // SAFETY: `entry` is a live map value of plain words.
-    if unsafe { (*entry).interface } != lan {
-        move_client(key, entry, lan);
+    if lans::interface_of(unsafe { (*entry).lan }) != interface {
+        move_client(key, entry, interface);
     }
 }
 
 #[inline(never)]
-fn move_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, lan: u32) {
+fn move_client<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, interface: u32) {
+    let lan = uplinks::slot_of(interface);
     // SAFETY: as in `follow_client`.
-    unsafe { (&raw mut (*entry).interface).write_volatile(lan) };
+    unsafe { (&raw mut (*entry).lan).write_volatile(lan) };
     // SAFETY: as in `follow_client`.
     if let Some(pair) = A::flows().get_ptr_mut(key.pair(unsafe { &(*entry).rewrite })) {
         // SAFETY: as in `follow_client`.
-        unsafe { (&raw mut (*pair).interface).write_volatile(lan) };
+        unsafe { (&raw mut (*pair).lan).write_volatile(lan) };
     }
 }
 
@@ -134,34 +138,52 @@ pub fn uplink<A: Outside>(key: &FlowKey<A>, entry: Entry<A>) -> Result<u8, Reaso
     Ok(slot)
 }
 
-/// Counts a packet in its direction of the session, and takes TCP a step on.
+/// A packet of a session, as it is counted.
+#[derive(Clone, Copy)]
+pub struct Passage {
+    /// The side it arrived on.
+    pub side: Side,
+    /// The path it takes.
+    pub path: Path,
+    /// Packets that it stands for: its segments.
+    pub packets: u32,
+    /// Its IP bytes.
+    pub bytes: u32,
+}
+
+/// Counts a packet in its direction of the session, and notes that the session lives: the one place where packets of sessions are
+/// counted. `now` in [`ticks`](crate::abi::ticks).
 #[inline(always)]
-pub fn touch<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, packet: &Packet<A>, segments: u32, moment: &Moment) {
-    // SAFETY: `entry` is a live map value; the counters are shared with other CPUs, hence atomic, the others are words.
+pub fn touch<A: Address>(entry: Entry<A>, passage: Passage, now: u32) {
+    let Passage { side, path, packets, bytes } = passage;
+    // SAFETY: `entry` is a live map value; the counters are shared with other CPUs, hence atomic, the others are words. Two CPUs may have
+    // packets of one direction at the same time (RSS of fragments, GRO, a changed IRQ affinity), and a session's counters are told to the
+    // packet. The line is in this CPU's cache by then, and is written anyway: the lock costs less than a look-up of counters per CPU.
     unsafe {
-        (&raw mut (*entry).last_seen).write_volatile(moment.now);
-        atomic::add(&raw mut (*entry).packets, u64::from(segments));
-        atomic::add(&raw mut (*entry).bytes, u64::from(packet.length));
+        atomic::add(&raw mut (*entry).packets, u64::from(packets));
+        atomic::add(&raw mut (*entry).bytes, u64::from(bytes));
+        if ticks_since(now, (*entry).last_seen) >= REFRESH {
+            (&raw mut (*entry).last_seen).write_volatile(now);
+        }
+        if (*entry).path != path as u8 {
+            (&raw mut (*entry).path).write_volatile(path as u8);
+        }
     }
     // SAFETY: as above.
-    uplinks::count(unsafe { (*entry).uplink }, side_of(key), segments, packet.length);
-    if packet.protocol == protocol::TCP {
-        step_tcp(key, entry, packet.tcp_flags);
+    let place = unsafe { Traffic::place((*entry).lan, (*entry).uplink) };
+    if let Some(traffic) = TRAFFIC.get_ptr_mut(place) {
+        // SAFETY: this CPU's own value.
+        let counter = unsafe { (*traffic).counter(side, path) };
+        counter.packets += u64::from(packets);
+        counter.bytes += u64::from(bytes);
     }
 }
 
-/// Counts a packet of a session that needs no more than to be forwarded. `length` in IP bytes.
+/// Takes the session of a TCP segment a step on.
 #[inline(always)]
-pub fn count<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, length: u32, segments: u32, now: u64) {
-    // SAFETY: as above.
-    unsafe {
-        let entry = &mut *entry;
-        if now.saturating_sub(entry.last_seen) > 1_000_000_000 {
-            (&raw mut entry.last_seen).write_volatile(now);
-        }
-        atomic::add(&raw mut entry.packets, u64::from(segments));
-        atomic::add(&raw mut entry.bytes, u64::from(length));
-        uplinks::count(entry.uplink, side_of(key), segments, length);
+pub fn step<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, packet: &Packet<A>) {
+    if packet.protocol == protocol::TCP {
+        step_tcp(key, entry, packet.tcp_flags);
     }
 }
 

@@ -7,7 +7,7 @@ use thulium_ebpf::abi::{Reason, Side};
 use super::{LIFETIME, PING};
 use crate::{
     gateway::{GOVERNED, Gateway, Hook},
-    maps::{FLOWS, Flow, SERVER_HOST},
+    maps::{FLOWS, Flow, GRACE, SERVER_HOST},
     refused::Refused,
     traffic::*,
 };
@@ -82,7 +82,7 @@ fn a_mapping_lives_for_a_minute() {
     let age = |gateway: &mut Gateway, seconds| [Side::Lan, Side::Uplink].map(|side| gateway.age6(side, seconds));
     age(&mut gateway, LIFETIME - 5);
     gateway.admits(Hook::Uplink, &reply(4660));
-    age(&mut gateway, LIFETIME + 1);
+    age(&mut gateway, LIFETIME + GRACE);
     gateway.refuses(Hook::Uplink, &reply(4660), Refused::new(Reason::Unsolicited));
 }
 

@@ -6,7 +6,7 @@ use thulium_ebpf::abi::{Reason, Side};
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook, Ran, TRANSLATED},
-    maps::UDP_IDLE,
+    maps::{GRACE, UDP_IDLE},
     refused::Refused,
     traffic::*,
 };
@@ -180,7 +180,7 @@ fn an_error_changes_nothing_in_a_session() {
     let after = gateway.flows6();
     assert!(after.len() == 4 && after.iter().all(|flow| before.contains(flow)), "refreshed, counted, or ended");
     for side in [Side::Lan, Side::Uplink] {
-        gateway.age6(side, UDP_IDLE + 1);
+        gateway.age6(side, UDP_IDLE + GRACE);
     }
     let late = error(ROUTER, CLIENT6, TOO_BIG, &sent());
     gateway.refuses(Hook::Uplink, &late, Refused::new(Reason::IcmpUnmatched));

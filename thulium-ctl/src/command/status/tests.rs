@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use thulium_ebpf::abi::{
     Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, RemoteAddress, Role, Settings,
-    UplinkState, UplinkTraffic, Verdict,
+    Traffic, UplinkLosses, UplinkState, Verdict,
 };
 
 use super::*;
@@ -27,7 +27,7 @@ fn attachment(name: &str, role: status::Role, why: &str) -> Attachment {
 fn interface(role: Role, name: &str) -> Interface {
     let mut padded = [0; 16];
     padded[..name.len()].copy_from_slice(name.as_bytes());
-    Interface { role: role as u32, uplink: 0, link_header: 14, name: padded }
+    Interface { role: role as u32, slot: 0, link_header: 14, name: padded }
 }
 
 impl Source for Gateway {
@@ -73,7 +73,10 @@ impl Source for Gateway {
     fn uplink_names(&self) -> anyhow::Result<Slots> {
         Ok([(0, "isp-a".to_owned())].into())
     }
-    fn uplink_traffic(&self) -> anyhow::Result<Vec<UplinkTraffic>> {
+    fn uplink_losses(&self) -> anyhow::Result<Vec<UplinkLosses>> {
+        Ok(Vec::new())
+    }
+    fn traffic(&self) -> anyhow::Result<Vec<Traffic>> {
         Ok(Vec::new())
     }
     fn settings(&self) -> anyhow::Result<Settings> {

@@ -70,7 +70,7 @@ impl Tables {
     /// # Errors
     /// If the kernel refuses.
     pub fn uplinks_in_force(&self) -> anyhow::Result<BTreeMap<String, Uplink>> {
-        let [_, _, names] = self.names()?;
+        let names = self.names()?.uplinks;
         let named = names.iter().zip(self.uplinks()?).filter(|(name, _)| **name != SlotName::FREE);
         Ok(named.map(|(name, uplink)| (name.as_str().to_owned(), uplink)).collect())
     }

@@ -21,7 +21,7 @@ fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> 
     };
     let out = FlowEntry {
         rewrite: external,
-        last_seen: NOW - 40 * SECOND,
+        last_seen: ticks(NOW - 40 * SECOND),
         opened: NOW - 100 * SECOND,
         packets: 10,
         bytes: 1000,
@@ -31,7 +31,7 @@ fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> 
         state: state as u8,
         ..FlowEntry::default()
     };
-    let inward = FlowEntry { rewrite: inside, last_seen: NOW - 5 * SECOND, packets: 20, bytes: 2000, ..out };
+    let inward = FlowEntry { rewrite: inside, last_seen: ticks(NOW - 5 * SECOND), packets: 20, bytes: 2000, ..out };
     [(key, out), (key.pair(&external), inward)]
 }
 
@@ -84,7 +84,7 @@ fn what_has_ended_is_left_out() {
     assert!(report.sessions.is_empty());
     assert_eq!(report.to_string(), "No live sessions.\n");
     let mut exact = pair([192, 168, 20, 10], 5060, 0, 17, TcpState::None);
-    exact.iter_mut().for_each(|(_, half)| half.last_seen = NOW - 300 * SECOND);
+    exact.iter_mut().for_each(|(_, half)| half.last_seen = ticks(NOW - 302 * SECOND));
     assert!(shown(&exact, &Filter::default()).sessions.is_empty());
 }
 
@@ -132,7 +132,7 @@ fn sessions_of_both_families_and_of_ping_stand_together() {
         side: Side::Lan as u8,
         pad: 0,
     };
-    let out = FlowEntry { rewrite: inside, last_seen: NOW, opened: NOW, packets: 1, ..FlowEntry::default() };
+    let out = FlowEntry { rewrite: inside, last_seen: ticks(NOW), opened: NOW, packets: 1, ..FlowEntry::default() };
     let halves = Halves {
         ipv4: pair([192, 168, 20, 10], 5060, 0, 17, TcpState::None).to_vec(),
         ipv6: vec![(key, out), (key.pair(&inside), out)],

@@ -1,5 +1,5 @@
 use serde_json::json;
-use thulium_ebpf::abi::{Address4, Counter, NO_SLOT};
+use thulium_ebpf::abi::{Address4, Counter, NO_SLOT, Path, Side, TRAFFIC_SLOTS};
 
 use super::*;
 
@@ -16,16 +16,16 @@ fn shown(watcher: Watcher) -> Report {
     };
     let client =
         |uplink, sessions| (IpAddr::from([192, 168, 20, 10]), Client { uplink, sessions, ..Client::default() });
-    let carried = UplinkTraffic {
-        out: Counter { packets: 10, bytes: 2048 },
-        back: Counter { packets: 20, bytes: 4096 },
-        lost_sessions: 3,
-        moved_clients: 2,
-    };
+    let mut traffic = vec![Traffic::default(); TRAFFIC_SLOTS];
+    // Of two LAN interfaces, by two paths.
+    *traffic[Traffic::place(0, 0) as usize].counter(Side::Lan, Path::Tc) = Counter { packets: 7, bytes: 2000 };
+    *traffic[Traffic::place(3, 0) as usize].counter(Side::Lan, Path::Kernel) = Counter { packets: 3, bytes: 48 };
+    *traffic[Traffic::place(0, 0) as usize].counter(Side::Uplink, Path::Xdp) = Counter { packets: 20, bytes: 4096 };
     let maps = Maps {
         uplinks: &[uplink(UplinkState::Lost, 1), uplink(UplinkState::Up, 2), uplink(UplinkState::Unused, 3)],
         names: &[(0, "isp-a".to_owned()), (1, "isp-b".to_owned()), (2, "former".to_owned())].into(),
-        traffic: &[carried, UplinkTraffic::default()],
+        traffic: &traffic,
+        losses: &[UplinkLosses { lost_sessions: 3, moved_clients: 2 }],
         clients: &[client(0, 2), client(0, 0), client(1, 1), client(u32::from(NO_SLOT), 0)],
         interfaces: &[(0, "eth0".to_owned()), (1, "eth2".to_owned())].into(),
         sessions: &[("isp-b".to_owned(), 1)].into(),

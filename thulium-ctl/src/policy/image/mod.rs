@@ -16,7 +16,7 @@ use thulium_ebpf::abi::{
 
 pub use self::{
     address::{Family, with_surrounding},
-    slot::Slots,
+    slot::{SlotNames, Slots},
 };
 use super::{Mode, MssClamp, Policy, Refuse, TlsVersion, Unmatched};
 

@@ -1,10 +1,23 @@
-//! Slots: the numbers of flows and hosts, which stay the same across generations.
+//! Slots: the numbers of flows, hosts, uplinks and LAN interfaces, which stay the same across generations.
 
 use std::collections::HashSet;
 
-use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS, SlotName, UPLINK_SLOTS};
+use thulium_ebpf::abi::{FLOW_SLOTS, HOST_SLOTS, LAN_SLOTS, SlotName, UPLINK_SLOTS};
 
 use crate::policy::Policy;
+
+/// The names that the slots have in the datapath; empty at the first start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotNames {
+    /// Of flows.
+    pub flows: Vec<SlotName>,
+    /// Of hosts.
+    pub hosts: Vec<SlotName>,
+    /// Of uplinks.
+    pub uplinks: Vec<SlotName>,
+    /// Of LAN interfaces.
+    pub lans: Vec<SlotName>,
+}
 
 /// Who has which slot. Names that left the policy keep theirs, until no slot is left that was never used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,30 +28,41 @@ pub struct Slots {
     pub hosts: [SlotName; HOST_SLOTS],
     /// Names of uplinks by slot, for the datapath to keep.
     pub uplinks: [SlotName; UPLINK_SLOTS],
+    /// Names of LAN interfaces by slot, for the datapath to keep.
+    pub lans: [SlotName; LAN_SLOTS],
     /// Slots, a bit each, that went from a flow of the past to a new one: their counters begin anew.
     pub reused_flows: u64,
     /// The same for hosts: addresses and sessions that carry the bit belong to the old host.
     pub reused_hosts: u64,
     /// The same for uplinks: clients that are pinned to the slot belong to the old one.
     pub reused_uplinks: u64,
+    /// The same for LAN interfaces: sessions that carry the slot have their clients at the old one.
+    pub reused_lans: u64,
 }
 
 impl Slots {
-    /// Gives every flow, host and uplink of `policy` a slot: the one it had in the previous names (none at the first start), else
-    /// one that was never used, else one whose name left the policy.
-    pub fn assign(
-        previous_flows: &[SlotName],
-        previous_hosts: &[SlotName],
-        previous_uplinks: &[SlotName],
-        policy: &Policy,
-    ) -> Self {
+    /// Gives every flow, host, uplink and LAN interface of `policy` a slot: the one it had in the `previous` names, else one that was
+    /// never used, else one whose name left the policy.
+    pub fn assign(previous: &SlotNames, policy: &Policy) -> Self {
         let flows = policy.flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>();
         let hosts = policy.hosts.iter().map(|host| host.name.as_str()).collect::<Vec<_>>();
-        let (flows, reused_flows) = assign(previous_flows, &flows);
-        let (hosts, reused_hosts) = assign(previous_hosts, &hosts);
+        let (flows, reused_flows) = assign(&previous.flows, &flows);
+        let (hosts, reused_hosts) = assign(&previous.hosts, &hosts);
         let names = policy.uplinks.iter().map(|uplink| uplink.name.as_str()).collect::<Vec<_>>();
-        let (uplinks, reused_uplinks) = assign(previous_uplinks, &names);
-        Self { flows, hosts, uplinks, reused_flows, reused_hosts, reused_uplinks }
+        let (uplinks, reused_uplinks) = assign(&previous.uplinks, &names);
+        let names = policy.lan.interfaces.iter().map(String::as_str).collect::<Vec<_>>();
+        let (lans, reused_lans) = assign(&previous.lans, &names);
+        Self { flows, hosts, uplinks, lans, reused_flows, reused_hosts, reused_uplinks, reused_lans }
+    }
+
+    /// The names, for whoever assigns slots next.
+    pub fn names(&self) -> SlotNames {
+        SlotNames {
+            flows: self.flows.to_vec(),
+            hosts: self.hosts.to_vec(),
+            uplinks: self.uplinks.to_vec(),
+            lans: self.lans.to_vec(),
+        }
     }
 
     /// The slot of a flow.
@@ -49,6 +73,11 @@ impl Slots {
     /// The slot of an uplink.
     pub fn uplink(&self, name: &str) -> Option<u8> {
         find(&self.uplinks, name)
+    }
+
+    /// The slot of a LAN interface.
+    pub fn lan(&self, name: &str) -> Option<u8> {
+        find(&self.lans, name)
     }
 
     /// The slot of a host.

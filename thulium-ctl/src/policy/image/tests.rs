@@ -17,7 +17,7 @@ fn policy(text: &str) -> Policy {
 }
 
 fn slots(policy: &Policy) -> Slots {
-    Slots::assign(&[], &[], &[], policy)
+    Slots::assign(&SlotNames::default(), policy)
 }
 
 /// What the kernel's longest-prefix match finds: bits of the key bytes, most significant first.
@@ -139,7 +139,7 @@ fn a_name_keeps_its_slot_when_flows_move_and_leave() {
     second.flows.reverse();
     second.flows.remove(1);
     second.flows.insert(0, Flow { name: "new".to_owned(), ..second.flows[0].clone() });
-    let after = Slots::assign(&before.flows, &before.hosts, &before.uplinks, &second);
+    let after = Slots::assign(&before.names(), &second);
     for flow in &first.flows {
         assert_eq!(before.flow(&flow.name), after.flow(&flow.name), "{}", flow.name);
     }
@@ -152,6 +152,17 @@ fn a_name_keeps_its_slot_when_flows_move_and_leave() {
 }
 
 #[test]
+fn a_lan_interface_keeps_its_slot() {
+    let mut policy = policy(SMALLEST);
+    policy.lan.interfaces = vec!["eth1".to_owned(), "eth2".to_owned()];
+    let before = slots(&policy);
+    assert_eq!((before.lan("eth1"), before.lan("eth2")), (Some(0), Some(1)));
+    policy.lan.interfaces = vec!["eth3".to_owned(), "eth2".to_owned()];
+    let after = Slots::assign(&before.names(), &policy);
+    assert_eq!((after.lan("eth2"), after.lan("eth3"), after.reused_lans), (Some(1), Some(2), 0));
+}
+
+#[test]
 fn a_slot_is_reused_only_when_none_is_left() {
     let policy = policy(SMALLEST);
     let mut previous = [SlotName::FREE; FLOW_SLOTS];
@@ -159,7 +170,7 @@ fn a_slot_is_reused_only_when_none_is_left() {
         *slot = SlotName::new(&format!("old{index}"));
     }
     previous[9] = SlotName::new("web");
-    let slots = Slots::assign(&previous, &[], &[], &policy);
+    let slots = Slots::assign(&SlotNames { flows: previous.to_vec(), ..SlotNames::default() }, &policy);
     assert_eq!(slots.flow("web"), Some(9));
     assert_eq!(slots.reused_flows, 0b111);
     assert!(policy.flows.iter().all(|flow| slots.flow(&flow.name).is_some()));
@@ -248,7 +259,8 @@ proptest! {
     ) {
         // Slots in another order than the policy's: others had the first ones.
         let past = [SlotName::new("past"), SlotName::new("flow3"), SlotName::new("host2")];
-        let slots = Slots::assign(&past, &past, &[], &policy);
+        let previous = SlotNames { flows: past.to_vec(), hosts: past.to_vec(), ..SlotNames::default() };
+        let slots = Slots::assign(&previous, &policy);
         let clients = ["192.168.20.0/24", "2001:db8:20::/64"].map(|prefix| prefix.parse().expect("a prefix"));
         let image = compile(&policy, &slots, &clients, 7).expect("an image");
         let remotes = remotes(&policy, &slots);

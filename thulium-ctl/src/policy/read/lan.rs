@@ -1,6 +1,7 @@
 //! `lan`: the office's side.
 
 use ipnet::IpNet;
+use thulium_ebpf::abi::LAN_SLOTS;
 
 use super::{address, name, value};
 use crate::policy::{
@@ -10,8 +11,7 @@ use crate::policy::{
     tree::Node,
 };
 
-/// Interfaces and client prefixes that a policy can have.
-const MAX_INTERFACES: usize = 32;
+/// Client prefixes that a policy can have.
 const MAX_PREFIXES: usize = crate::policy::image::MAX_CLIENT_PREFIXES;
 
 const HELP: &str = "write the interfaces of the office: `lan: { interfaces: [eth1] }`";
@@ -24,10 +24,12 @@ pub(super) fn lan(root: &Section<'_>, report: &mut Report) -> Option<Lan> {
     let interfaces = section.require("interfaces", help, report);
     let clients = section.get("clients").map(|node| clients(node, report));
     let interfaces = value::list(interfaces?, "lan.interfaces", help, report, name::interface);
-    if interfaces.len() > MAX_INTERFACES {
-        report.error(section.place, format!("more than {MAX_INTERFACES} interfaces"), "name fewer interfaces");
+    let items = value::items(section.get("interfaces")?);
+    if let Some(node) = items.get(LAN_SLOTS) {
+        let message = format!("this is interface {} of {}, and a LAN can have {LAN_SLOTS}", LAN_SLOTS + 1, items.len());
+        report.error(node.place, message, "name fewer, such as a bridge instead of its ports");
     }
-    if value::items(section.get("interfaces")?).is_empty() {
+    if items.is_empty() {
         report.error(section.get("interfaces")?.place, "`lan.interfaces` is an empty list", help);
     }
     Some(Lan { interfaces, clients })

@@ -48,7 +48,7 @@ impl Gateway {
     /// One whose first uplink has this link at the start.
     fn with(more: &str, states: &[(&str, UplinkState)], link: Link) -> Self {
         let policy = policy::parse("policy.yaml", format!("{POLICY}{more}").as_bytes()).unwrap();
-        let slots = Slots::assign(&[], &[], &[], &policy);
+        let slots = Slots::assign(&crate::policy::image::SlotNames::default(), &policy);
         let uplinks = vec![UplinkGround { link, ..seen("isp-a", "eth0", 100) }, seen("isp-b", "eth2", 101)];
         let ground =
             Ground { interfaces: Vec::new(), newest: 0, clients: Vec::new(), uplinks, lists: Lists::default() };

@@ -27,7 +27,7 @@ mod programs {
         abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS, Side},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         dns,
-        fast::{Fast, forward},
+        fast::{Fast, forward, forward_skb},
         frame::{ETHERNET, Glance, Hook as _, TcFrame, XdpFrame},
         maps::REFUSAL,
         moment::Moment,
@@ -43,6 +43,9 @@ mod programs {
     /// LAN ingress, TC.
     #[classifier]
     pub fn lan_ingress(context: TcContext) -> i32 {
+        if let Some(action) = forward_skb(&context, Side::Lan) {
+            return action;
+        }
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = lan::receive(&mut frame, &moment);
@@ -63,6 +66,9 @@ mod programs {
     /// Uplink ingress, TC.
     #[classifier]
     pub fn uplink_ingress(context: TcContext) -> i32 {
+        if let Some(action) = forward_skb(&context, Side::Uplink) {
+            return action;
+        }
         let mut frame = TcFrame::new(context);
         let Some(moment) = Moment::read() else { return TCX_DROP };
         let outcome = uplink::receive(&mut frame, &moment);

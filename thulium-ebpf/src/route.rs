@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
-        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Params,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Params, bpf_redir_neigh as Neighbour,
     },
     helpers::generated::bpf_fib_lookup,
 };
@@ -38,6 +38,9 @@ pub enum Way {
 pub trait Routed: Address {
     /// The way from `source` to `destination` for a packet that came in at this hook.
     fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way;
+
+    /// What `bpf_redirect_neigh` is told of a next hop with this address.
+    fn neighbour(self) -> Neighbour;
 }
 
 impl Routed for Address4 {
@@ -48,12 +51,30 @@ impl Routed for Address4 {
         params.__bindgen_anon_4.ipv4_dst = destination.be32();
         ask(frame, &mut params)
     }
+
+    #[inline(always)]
+    fn neighbour(self) -> Neighbour {
+        // SAFETY: a structure of integers.
+        let mut neighbour: Neighbour = unsafe { core::mem::zeroed() };
+        neighbour.nh_family = u32::from(AF_INET);
+        neighbour.__bindgen_anon_1.ipv4_nh = self.be32();
+        neighbour
+    }
 }
 
 impl Routed for Address6 {
     #[inline(always)]
     fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way {
         way6(frame, &source, &destination)
+    }
+
+    #[inline(always)]
+    fn neighbour(self) -> Neighbour {
+        // SAFETY: a structure of integers.
+        let mut neighbour: Neighbour = unsafe { core::mem::zeroed() };
+        neighbour.nh_family = u32::from(AF_INET6);
+        neighbour.__bindgen_anon_1.ipv6_nh = self.words();
+        neighbour
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rewrite: one endpoint of the packet, and one hop off its time to live. Payloads are never touched (T9).
 
 use crate::{
-    abi::{Address4, Address6, Endpoint, Port},
+    abi::{Address4, Address6, Endpoint, Port, Side},
     checksum::{replace16, replace32, udp_never_zero},
     frame::Edit,
     parse::{Headers, Packet, protocol},
@@ -17,6 +17,15 @@ pub enum Part {
 }
 
 impl Part {
+    /// Which one it is of packets that arrive on `side`.
+    #[inline(always)]
+    pub const fn of(side: Side) -> Self {
+        match side {
+            Side::Lan => Self::Source,
+            Side::Uplink => Self::Destination,
+        }
+    }
+
     /// Offset of the address in an IPv4 header, bytes.
     #[inline(always)]
     const fn address(self) -> usize {

@@ -1,17 +1,13 @@
 //! The short way in XDP.
 
-use aya_ebpf::{
-    EbpfContext as _,
-    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_redirect},
-    programs::XdpContext,
-};
+use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_redirect, programs::XdpContext};
 
-use super::{Next, Ordinary, Span, hop, steady::is_steady};
+use super::{Next, Ordinary, Span, Sums, hop, now, steady, transport::update_checksum};
 use crate::{
-    abi::{Address4, Address6, NO_SLOT, Path, Side, Station, ticks},
-    lans,
-    maps::{STATIONS, UPLINKS},
-    parse::protocol,
+    abi::{Address4, Address6, Path, Side, Station},
+    checksum::Change,
+    frame::ETHERNET,
+    maps::STATIONS,
     ports::Outside,
     session::table::{Passage, touch},
     translate::Part,
@@ -42,7 +38,7 @@ pub fn forward(context: &XdpContext, side: Side) -> Fast {
             context.ingress_ifindex,
         )
     };
-    if !frame.holds(14 + 28) || !is_for_its_station(frame, interface) {
+    if !frame.holds(ETHERNET) || !is_for_its_station(frame, interface) {
         return Fast::Unknown;
     }
     // SAFETY: it was checked.
@@ -69,42 +65,48 @@ fn is_for_its_station(frame: Span, interface: u32) -> bool {
 
 #[inline(always)]
 fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, interface: u32, side: Side) -> Fast {
-    let Some((key, length)) = A::recognize(frame, side) else { return Fast::Unknown };
-    let is_tcp = key.protocol == protocol::TCP;
-    let none = if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
-    let Some(entry) = A::flows().get_ptr_mut(&key) else { return none };
-    // SAFETY: no arguments, no failure.
-    let now = ticks(unsafe { bpf_ktime_get_coarse_ns() });
+    let ip = frame.skip(ETHERNET);
+    let Some((key, length)) = A::recognize(ip, frame.length() - ETHERNET, side) else { return Fast::Unknown };
+    let now = now();
+    let Some(entry) = steady::find(&key, (interface, side), now) else {
+        return if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
+    };
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
     let known = unsafe { &*entry };
-    if !is_steady(known, (interface, side), is_tcp, now) {
-        return none;
-    }
-    let (part, to, out) = match side {
-        Side::Lan => {
-            let Some(uplink) = UPLINKS.get(u32::from(known.uplink)) else { return none };
-            (Part::Source, &key.destination, (uplink.interface, known.uplink))
-        }
-        Side::Uplink => {
-            let interface = lans::interface_of(known.lan);
-            if interface == 0 {
-                return none;
-            }
-            (Part::Destination, &known.rewrite.address, (interface, NO_SLOT))
-        }
-    };
-    let source = if matches!(side, Side::Lan) { &known.rewrite.address } else { &key.source };
-    let Some(hop) = hop::find(context.as_ptr(), to, out, source, now) else { return Fast::Up };
-    if length > hop.mtu {
+    let Some(hop) = hop::find(context.as_ptr(), &key, known, side, now) else { return Fast::Up };
+    if length > hop.mtu || !forwards(hop.interface) {
         return Fast::Up;
     }
     touch(entry, Passage { side, path: Path::Xdp, packets: 1, bytes: length }, now);
-    // SAFETY: `recognize` recognized the frame, and it holds a link header.
+    // SAFETY: `recognize` recognized the packet, and the frame holds a link header.
     unsafe {
-        A::translate(frame, part, &key, &known.rewrite);
+        A::translate(ip, &Finished, Part::of(side), &key, &known.rewrite);
         frame.store32::<0>(hop.link[0]);
         frame.store32::<4>(hop.link[1]);
         frame.store32::<8>(hop.link[2]);
         Fast::Sent(bpf_redirect(hop.interface, 0) as u32)
     }
+}
+
+/// True if XDP may send out of an interface, as of now: the next hop is remembered for longer.
+#[inline(always)]
+fn forwards(interface: u32) -> bool {
+    STATIONS
+        .get(Station::place(interface))
+        .is_some_and(|station| station.interface == interface && station.forwards == 1)
+}
+
+/// The checksums of a frame that are all finished: XDP is not attached where they may not be.
+struct Finished;
+
+impl Sums for Finished {
+    #[inline(always)]
+    unsafe fn follow(&self, transport: Span, protocol: u8, address: [u32; 2], port: [u16; 2]) {
+        let change = Change::of32(address[0], address[1]).and16(port[0], port[1]);
+        // SAFETY: the caller's.
+        unsafe { update_checksum(transport, protocol, change) };
+    }
+
+    #[inline(always)]
+    fn follow_uncovered(&self, _: u16, _: u16) {}
 }

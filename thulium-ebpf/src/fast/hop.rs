@@ -9,8 +9,9 @@ use aya_ebpf::{
 
 use super::neighbour::{Hop, Place};
 use crate::{
-    abi::{Address4, Address6, Station, Uplink},
-    maps::{STATIONS, Tables, UPLINKS},
+    abi::{Address4, Address6, FlowEntry, FlowKey, NO_SLOT, Side, Uplink},
+    lans,
+    maps::{Tables, UPLINKS},
     route::{AF_INET, AF_INET6},
 };
 
@@ -27,6 +28,9 @@ pub trait Next: Tables + Place {
 
     /// Fills in what the kernel is asked: the way to `to` for packets from `source`.
     fn question(params: &mut Params, to: &Self, source: &Self);
+
+    /// The address of the next station in the kernel's answer; none if it is of the other family.
+    fn answer(params: &Params) -> Option<Self>;
 }
 
 impl Next for Address4 {
@@ -40,6 +44,12 @@ impl Next for Address4 {
         params.family = AF_INET;
         params.__bindgen_anon_3.ipv4_src = source.be32();
         params.__bindgen_anon_4.ipv4_dst = to.be32();
+    }
+
+    #[inline(always)]
+    fn answer(params: &Params) -> Option<Self> {
+        // SAFETY: the kernel has filled it in.
+        if params.family == AF_INET { Some(Self::from_be32(unsafe { params.__bindgen_anon_4.ipv4_dst })) } else { None }
     }
 }
 
@@ -55,18 +65,35 @@ impl Next for Address6 {
         params.__bindgen_anon_3.ipv6_src = source.words();
         params.__bindgen_anon_4.ipv6_dst = to.words();
     }
+
+    #[inline(always)]
+    fn answer(params: &Params) -> Option<Self> {
+        // SAFETY: the kernel has filled it in.
+        Some(Self::from_words(unsafe { params.__bindgen_anon_4.ipv6_dst }))
+    }
 }
 
-/// The way to `to` out of an interface for packets from `source`. `uplink`: the slot of the uplink that it is, if it is one. None: this
-/// packet is to go the kernel's way. `context` is the program's, `now` in ticks.
+/// The way of a packet of a steady session with this key and entry. None: this packet is to go the kernel's way. `context` is the
+/// program's, `now` in ticks.
 #[inline(always)]
 pub(super) fn find<'a, A: Next>(
     context: *mut c_void,
-    to: &A,
-    (interface, uplink): (u32, u8),
-    source: &A,
+    key: &FlowKey<A>,
+    entry: &FlowEntry<A>,
+    side: Side,
     now: u32,
 ) -> Option<&'a Hop<A>> {
+    let (to, source, uplink) = match side {
+        Side::Lan => (&key.destination, &entry.rewrite.address, entry.uplink),
+        Side::Uplink => (&entry.rewrite.address, &key.source, NO_SLOT),
+    };
+    let interface = match side {
+        Side::Lan => UPLINKS.get(u32::from(uplink))?.interface,
+        Side::Uplink => lans::interface_of(entry.lan),
+    };
+    if interface == 0 {
+        return None;
+    }
     let place = A::hops().get_ptr_mut(Hop::place(to, interface))?;
     // SAFETY: this CPU's alone until the program ends.
     let hop = unsafe { &mut *place };
@@ -92,21 +119,15 @@ fn ask<A: Next>(context: *mut c_void, hop: *mut Hop<A>, source: &A, uplink: u8) 
     // SAFETY: `params` lives through the call.
     let answer = unsafe { bpf_fib_lookup(context, &raw mut params, size_of::<Params>() as i32, BPF_FIB_LOOKUP_OUTPUT) };
     hop.mtu = 0;
-    if answer != i64::from(BPF_FIB_LKUP_RET_SUCCESS) || params.ifindex != hop.interface || !forwards(hop.interface) {
+    if answer != i64::from(BPF_FIB_LKUP_RET_SUCCESS) || params.ifindex != hop.interface {
         return false;
     }
+    let Some(next) = A::answer(&params) else { return false };
+    hop.next = next;
     // SAFETY: the kernel has filled it in.
     hop.mtu = u32::from(unsafe { params.__bindgen_anon_1.mtu_result });
     let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (params.dmac, params.smac);
     hop.link = [u32::from_ne_bytes([a, b, c, d]), u32::from_ne_bytes([e, f, g, h]), u32::from_ne_bytes([i, j, k, l])];
     // SAFETY: no arguments, no failure.
     unsafe { bpf_get_prandom_u32() % PROBED != 0 }
-}
-
-/// True if XDP may send out of an interface.
-#[inline(always)]
-fn forwards(interface: u32) -> bool {
-    STATIONS
-        .get(Station::place(interface))
-        .is_some_and(|station| station.interface == interface && station.forwards == 1)
 }

@@ -1,18 +1,17 @@
 //! Ordinary IPv4 packets (RFC 791).
 
 use super::{
-    Ordinary, Span,
+    Ordinary, Span, Sums,
     transport::{self, SHORTEST},
 };
 use crate::{
     abi::{Address4, Endpoint, FlowKey, Port, Side},
     checksum::{self, Change},
-    frame::ETHERNET,
     translate::Part,
 };
 
 /// Bytes of a header without options.
-const HEADER: usize = 20;
+pub(super) const HEADER: usize = 20;
 /// Version 4, and a header without options.
 const VERSION_AND_LENGTH: u8 = 0x45;
 /// More fragments follow, or this is a later one.
@@ -20,20 +19,13 @@ const FRAGMENT: u16 = 0x3fff;
 
 impl Ordinary for Address4 {
     #[inline(always)]
-    fn recognize(frame: Span, side: Side) -> Option<(FlowKey<Self>, u32)> {
-        if !frame.holds(ETHERNET + HEADER + SHORTEST) {
+    fn recognize(ip: Span, present: usize, side: Side) -> Option<(FlowKey<Self>, u32)> {
+        if !ip.holds(HEADER + SHORTEST) {
             return None;
         }
         // SAFETY: it was checked.
-        let words = unsafe {
-            [
-                frame.load32::<14>(),
-                frame.load32::<18>(),
-                frame.load32::<22>(),
-                frame.load32::<26>(),
-                frame.load32::<30>(),
-            ]
-        };
+        let words =
+            unsafe { [ip.load32::<0>(), ip.load32::<4>(), ip.load32::<8>(), ip.load32::<12>(), ip.load32::<16>()] };
         let [version_and_length, _, high, low] = words[0].to_ne_bytes();
         let [_, _, fragment @ ..] = words[1].to_ne_bytes();
         let [ttl, protocol, _, _] = words[2].to_ne_bytes();
@@ -45,12 +37,11 @@ impl Ordinary for Address4 {
         }
         let length = u32::from(u16::from_be_bytes([high, low]));
         let available = length.checked_sub(HEADER as u32)?;
-        if !frame.holds(ETHERNET + length as usize) {
+        if length as usize > present {
             return None;
         }
         // SAFETY: it was checked.
-        let (source_port, destination_port) =
-            unsafe { transport::ports(frame.skip(ETHERNET + HEADER), protocol, available, side) }?;
+        let (source_port, destination_port) = unsafe { transport::ports(ip.skip(HEADER), protocol, available, side) }?;
         let key = FlowKey {
             source: Self::from_be32(words[3]),
             destination: Self::from_be32(words[4]),
@@ -64,23 +55,23 @@ impl Ordinary for Address4 {
     }
 
     #[inline(always)]
-    unsafe fn translate(frame: Span, part: Part, key: &FlowKey<Self>, to: &Endpoint<Self>) {
+    unsafe fn translate<S: Sums>(ip: Span, sums: &S, part: Part, key: &FlowKey<Self>, to: &Endpoint<Self>) {
         let (address, port) = match part {
             Part::Source => (key.source, key.source_port),
             Part::Destination => (key.destination, key.destination_port),
         };
-        let address = Change::of32(address.be32(), to.address.be32());
+        let change = Change::of32(address.be32(), to.address.be32());
         // SAFETY: the caller's.
         unsafe {
-            let old = frame.load16::<22>();
+            let old = ip.load16::<8>();
             // TTL and protocol; more than one hop is left, so that nothing is borrowed.
             let new = old.wrapping_sub(u16::from_ne_bytes([1, 0]));
-            frame.store16::<22>(new);
-            frame.store16::<24>(address.and16(old, new).apply(frame.load16::<24>()));
-            let transport = frame.skip(ETHERNET + HEADER);
-            let change = address.and16(port.be16(), to.port.be16());
-            transport::update_checksum(transport, key.protocol, change);
-            put(frame, transport, part, to.address, to.port);
+            ip.store16::<8>(new);
+            ip.store16::<10>(change.and16(old, new).apply(ip.load16::<10>()));
+            let transport = ip.skip(HEADER);
+            put(ip, transport, part, to.address, to.port);
+            let (address, port) = ([address.be32(), to.address.be32()], [port.be16(), to.port.be16()]);
+            sums.follow(transport, key.protocol, address, port);
         }
     }
 }
@@ -89,16 +80,16 @@ impl Ordinary for Address4 {
 ///
 /// As [`Ordinary::translate`].
 #[inline(always)]
-unsafe fn put(frame: Span, transport: Span, part: Part, address: Address4, port: Port) {
+unsafe fn put(ip: Span, transport: Span, part: Part, address: Address4, port: Port) {
     // SAFETY: the caller's.
     unsafe {
         match part {
             Part::Source => {
-                frame.store32::<26>(address.be32());
+                ip.store32::<12>(address.be32());
                 transport.store16::<0>(port.be16());
             }
             Part::Destination => {
-                frame.store32::<30>(address.be32());
+                ip.store32::<16>(address.be32());
                 transport.store16::<2>(port.be16());
             }
         }

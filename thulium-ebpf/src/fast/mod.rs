@@ -22,6 +22,8 @@ mod ipv4;
 mod ipv6;
 mod neighbour;
 mod ordinary;
+#[cfg(target_arch = "bpf")]
+mod skb;
 mod span;
 #[cfg(target_arch = "bpf")]
 mod steady;
@@ -32,7 +34,15 @@ pub use forward::{Fast, forward};
 #[cfg(target_arch = "bpf")]
 pub use hop::Next;
 pub use neighbour::{HOPS, Hop};
-pub use ordinary::Ordinary;
-pub use span::Span;
+pub use ordinary::{Ordinary, Sums};
 #[cfg(target_arch = "bpf")]
-pub use steady::is_steady;
+pub use skb::forward_skb;
+pub use span::Span;
+
+/// `CLOCK_MONOTONIC` in ticks, as of the last tick of the kernel's own: the hardware is not asked.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn now() -> u32 {
+    // SAFETY: no arguments, no failure.
+    crate::abi::ticks(unsafe { aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns() })
+}

@@ -16,8 +16,10 @@ pub struct Hop<A> {
     pub interface: u32,
     /// When the kernel was asked, in ticks of `CLOCK_MONOTONIC`.
     pub asked: u32,
-    /// IP bytes of the largest packet that the way carries; 0: XDP cannot send there.
+    /// IP bytes of the largest packet that the way carries; 0: the kernel has to find it.
     pub mtu: u32,
+    /// Address of the next station: `to` itself, or a router's.
+    pub next: A,
     /// Hardware addresses of the next station and of the gateway's own, as an Ethernet header begins with them.
     pub link: [u32; 3],
 }

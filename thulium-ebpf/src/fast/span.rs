@@ -88,6 +88,12 @@ impl Span {
         self.start + bytes <= self.end
     }
 
+    /// How many bytes it has.
+    #[inline(always)]
+    pub const fn length(self) -> usize {
+        self.end - self.start
+    }
+
     /// What is behind the first `bytes`.
     #[inline(always)]
     pub const fn skip(self, bytes: usize) -> Self {

@@ -1,16 +1,25 @@
 //! Is a session live as it is, so that its packet need not be looked at any further?
 
 use crate::{
-    abi::{FlowEntry, GENERATIONS, Side, TcpState, UplinkState},
+    abi::{FlowEntry, FlowKey, GENERATIONS, Side, TcpState, UplinkState},
     lans,
     maps::{GENERATION, SETTINGS, UPLINKS},
+    parse::protocol,
     ports::Outside,
-    session::has_expired,
+    session::{has_expired, table::Entry},
 };
+
+/// The session of this key, if it is live as it is. See [`is_steady`].
+#[inline(always)]
+pub(super) fn find<A: Outside>(key: &FlowKey<A>, ingress: (u32, Side), now: u32) -> Option<Entry<A>> {
+    let entry = A::flows().get_ptr_mut(key)?;
+    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    if is_steady(unsafe { &*entry }, ingress, key.protocol == protocol::TCP, now) { Some(entry) } else { None }
+}
 
 /// True if the session of a packet that came in by `interface`, on `side`, is live as it is. `now` in ticks.
 #[inline(always)]
-pub fn is_steady<A: Outside>(entry: &FlowEntry<A>, (interface, side): (u32, Side), is_tcp: bool, now: u32) -> bool {
+fn is_steady<A: Outside>(entry: &FlowEntry<A>, (interface, side): (u32, Side), is_tcp: bool, now: u32) -> bool {
     let state = if is_tcp { TcpState::Established } else { TcpState::None };
     if entry.state != state as u8 || entry.watched != 0 {
         return false;

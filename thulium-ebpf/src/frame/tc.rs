@@ -23,7 +23,7 @@ use crate::{
     checksum::fold,
     maps::{INTERFACES, SUMMED, UPLINKS},
     parse::{Kind, kind},
-    route::{AF_INET, AF_INET6},
+    route::Routed as _,
 };
 
 /// Bytes that must be in the linear area: Ethernet, IP headers with what may follow them, a TCP header; or an ICMP error with
@@ -116,19 +116,11 @@ impl TcFrame {
     #[inline(never)]
     pub fn leave_by(&self, slot: u8) -> i32 {
         let Some(uplink) = UPLINKS.get(u32::from(slot)) else { return TCX_DROP };
-        // SAFETY: a structure of integers.
-        let mut hop: bpf_redir_neigh = unsafe { core::mem::zeroed() };
-        match kind(self) {
-            Kind::Ipv4 if !uplink.next_hop4.is_unspecified() => {
-                hop.nh_family = u32::from(AF_INET);
-                hop.__bindgen_anon_1.ipv4_nh = uplink.next_hop4.be32();
-            }
-            Kind::Ipv6 if !uplink.next_hop6.is_unspecified() => {
-                hop.nh_family = u32::from(AF_INET6);
-                hop.__bindgen_anon_1.ipv6_nh = uplink.next_hop6.words();
-            }
+        let mut hop = match kind(self) {
+            Kind::Ipv4 if !uplink.next_hop4.is_unspecified() => uplink.next_hop4.neighbour(),
+            Kind::Ipv6 if !uplink.next_hop6.is_unspecified() => uplink.next_hop6.neighbour(),
             _ => return self.redirect(uplink.interface),
-        }
+        };
         self.make_plain_ethernet();
         // SAFETY: `hop` lives through the call.
         unsafe { bpf_redirect_neigh(uplink.interface, &raw mut hop, size_of::<bpf_redir_neigh>() as i32, 0) as i32 }

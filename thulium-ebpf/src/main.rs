@@ -24,7 +24,7 @@ mod programs {
     };
     use aya_log_ebpf::debug;
     use thulium_ebpf::{
-        abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS, Side},
+        abi::{Address4, Address6, Direction, OrderOutcome, SWEEP_STEPS, Side, Sweep},
         constants::{MARK_GOVERNED, MARK_MASK, MARK_SETTLED, MARK_TRANSLATED, MARK_UPLINK},
         dns,
         fast::{Fast, forward, forward_skb},
@@ -123,12 +123,12 @@ mod programs {
         }
     }
 
-    /// Never attached: the daemon runs it to sweep stale sessions, and ports that have rested. Returns how many sessions it
-    /// looked at.
+    /// Never attached: the daemon runs it with an order, [`thulium_ebpf::abi::Sweep`], to end stale sessions and free ports that have
+    /// rested.
     #[classifier]
-    pub fn sweep(_context: TcContext) -> i32 {
-        repeat(wake);
-        (repeat(sweep_step::<Address4>) + repeat(sweep_step::<Address6>)) as i32
+    pub fn sweep(context: TcContext) -> i32 {
+        let Ok(Sweep { age }) = context.load(ETHERNET) else { return 0 };
+        (repeat(wake, age) + repeat(sweep_step::<Address4>, age) + repeat(sweep_step::<Address6>, age)) as i32
     }
 
     /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::Unpin`].
@@ -143,7 +143,7 @@ mod programs {
         context.load(ETHERNET).map_or(OrderOutcome::Absent, |order| order::forget(&order)) as i32
     }
 
-    /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::SweepItem`] of IPv4.
+    /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::EndSession`].
     #[classifier]
     pub fn end_session(context: TcContext) -> i32 {
         let (Ok(order), Some(moment)) = (context.load(ETHERNET), Moment::read()) else {
@@ -152,33 +152,44 @@ mod programs {
         order::end_session(&order, &moment) as i32
     }
 
-    /// A step of the sweeper: 0 to go on, 1 if there is nothing more to do. `done` counts the steps that did something.
-    type Step = extern "C" fn(index: u32, done: *mut u32) -> u64;
+    /// What steps of the sweeper share.
+    struct Sweeping {
+        /// How long ago something must have been put into its queue, nanoseconds.
+        age: u64,
+        /// Steps that did something.
+        done: u32,
+    }
 
-    /// Takes steps. The verifier looks at a step once, not as often as it is taken (`bpf_loop`, Linux 5.17).
+    /// A step of the sweeper: 0 to go on, 1 if there is nothing more to do.
+    type Step = extern "C" fn(index: u32, sweeping: *mut Sweeping) -> u64;
+
+    /// Takes steps; how many of them did something. The verifier looks at a step once, not as often as it is taken (`bpf_loop`,
+    /// Linux 5.17).
     #[inline(always)]
-    fn repeat(step: Step) -> u32 {
-        let mut done = 0_u32;
-        // SAFETY: `step` is a function of this program that takes what `bpf_loop` hands it; `done` lives through the call.
-        unsafe { bpf_loop(SWEEP_STEPS, step as *mut c_void, (&raw mut done).cast(), 0) };
-        done
+    fn repeat(step: Step, age: u64) -> u32 {
+        let mut sweeping = Sweeping { age, done: 0 };
+        // SAFETY: `step` is a function of this program that takes what `bpf_loop` hands it; `sweeping` lives through the call.
+        unsafe { bpf_loop(SWEEP_STEPS, step as *mut c_void, (&raw mut sweeping).cast(), 0) };
+        sweeping.done
     }
 
-    extern "C" fn sweep_step<A: Outside>(_index: u32, done: *mut u32) -> u64 {
-        count_step(Moment::read().is_some_and(|moment| table::sweep::<A>(&moment)), done)
+    extern "C" fn sweep_step<A: Outside>(_index: u32, sweeping: *mut Sweeping) -> u64 {
+        // SAFETY: the words of `repeat`, which nobody else uses meanwhile.
+        let sweeping = unsafe { &mut *sweeping };
+        count_step(Moment::read().is_some_and(|moment| table::sweep::<A>(sweeping.age, &moment)), sweeping)
     }
 
-    extern "C" fn wake(_index: u32, done: *mut u32) -> u64 {
-        count_step(Moment::read().is_some_and(|moment| wake_one(moment.now)), done)
+    extern "C" fn wake(_index: u32, sweeping: *mut Sweeping) -> u64 {
+        // SAFETY: as above.
+        count_step(Moment::read().is_some_and(|moment| wake_one(moment.now)), unsafe { &mut *sweeping })
     }
 
     #[inline(always)]
-    fn count_step(is_done: bool, done: *mut u32) -> u64 {
+    fn count_step(is_done: bool, sweeping: &mut Sweeping) -> u64 {
         if !is_done {
             return 1;
         }
-        // SAFETY: the word of `repeat`, which nobody else uses meanwhile.
-        unsafe { *done += 1 };
+        sweeping.done += 1;
         0
     }
 

@@ -4,10 +4,10 @@
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
-    helpers::generated::bpf_map_pop_elem,
+    cty::c_void,
+    helpers::generated::{bpf_map_peek_elem, bpf_map_pop_elem},
     macros::btf_map,
 };
-use core::mem::MaybeUninit;
 
 use crate::{
     abi::{
@@ -55,15 +55,15 @@ pub type Resolvers<A> = HashMap<A, u32, 256, LAZY>;
 /// Next hops, each at its [`Hop::place`].
 pub type Hops<A> = PerCpuArray<Hop<A>, HOPS>;
 
-/// Takes the next item out of a [`Sweep`] into `item`. False if there is none. The map's own method needs room for two of them on
-/// the stack.
+/// Takes the next item out of a [`Sweep`] into `item`, if it has been there for `age` nanoseconds at `now`. False if there is none such.
+/// The map's own methods need room for two of them on the stack.
 #[inline(always)]
-pub fn next_to_sweep<A: Tables>(item: &mut MaybeUninit<SweepItem<A>>) -> bool {
-    // SAFETY: a map of the kernel is known by the address of its definition, and the kernel fills the item in.
-    unsafe {
-        let map = core::ptr::from_ref(A::sweep()).cast_mut().cast();
-        bpf_map_pop_elem(map, item.as_mut_ptr().cast()) == 0
-    }
+pub fn next_to_sweep<A: Tables>(item: &mut SweepItem<A>, age: u64, now: u64) -> bool {
+    let map: *mut c_void = core::ptr::from_ref(A::sweep()).cast_mut().cast();
+    let room: *mut c_void = (&raw mut *item).cast();
+    // SAFETY: a map of the kernel is known by the address of its definition, and the kernel fills the item in. Another CPU may be
+    // faster between the two: then this is the next one, and a little early.
+    unsafe { bpf_map_peek_elem(map, room) == 0 && item.has_waited(age, now) && bpf_map_pop_elem(map, room) == 0 }
 }
 
 /// What a packet is worked on with, beside the 512 bytes that a chain of calls has on the stack. Each CPU has its own, and no
@@ -75,6 +75,8 @@ pub struct Scratch<A: Address> {
     pub quote: Packet<A>,
     /// The entry of a session that is being opened.
     pub entry: FlowEntry<A>,
+    /// The session that the sweeper looks at.
+    pub swept: SweepItem<A>,
     /// The hello that is being read. Here, the verifier does not try to follow it through every turn.
     pub walk: Walk,
     /// The hellos of a session that is to be watched.

@@ -11,7 +11,7 @@ use aya::{
     programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
 
-use thulium_ebpf::abi::{OrderOutcome, Reason, order_frame};
+use thulium_ebpf::abi::{OrderOutcome, Reason, Sweep, order_frame};
 
 use crate::{
     network::{self, Interfaces},
@@ -317,21 +317,23 @@ impl Gateway {
         ran.packet
     }
 
-    /// Runs the sweeper once and returns how many sessions it looked at.
+    /// Runs the sweeper once and returns how many sessions and ports it looked at.
     pub(crate) fn sweep(&self) -> u32 {
-        let object = self.with_loaded("sweep");
-        let program: &SchedClassifier = object.program("sweep").unwrap().try_into().unwrap();
-        let options = TestRunOptions { data_in: Some(&[0; 14]), ..TestRunOptions::default() };
-        program.test_run(options).unwrap().return_value
+        self.run_order("sweep", &Sweep { age: 0 })
     }
 
     /// Hands an order to its program.
     pub(crate) fn order<T: Pod>(&self, program: &str, order: &T) -> OrderOutcome {
+        OrderOutcome::from_number(self.run_order(program, order))
+    }
+
+    /// Runs a program with an order, and returns what it returns.
+    pub(crate) fn run_order<T: Pod>(&self, program: &str, order: &T) -> u32 {
         let object = self.with_loaded(program);
         let program: &SchedClassifier = object.program(program).unwrap().try_into().unwrap();
         let frame = order_frame(order);
         let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::default() };
-        OrderOutcome::from_number(program.test_run(options).unwrap().return_value)
+        program.test_run(options).unwrap().return_value
     }
 }
 

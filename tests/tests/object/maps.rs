@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use thulium_ebpf::abi::{
     Address4, Address6, Client, ClientKey, ClientPrefix, Datagram, Endpoint, FLOW_SLOTS, FlowEntry, FlowKey, FlowTable,
     FragmentKey, GENERATIONS, HOST_SLOTS, Interface, MappingKey, Port, PortKey, PortOwner, PortPrefix, RemoteAddress,
-    RemotePrefix, Role, Settings, Side, SweepItem, Uplink, UplinkState, ticks,
+    RemotePrefix, Role, Settings, Side, SweepItem, Uplink, UplinkState, nanoseconds, ticks,
 };
 
 use thulium_ebpf::tls::Hellos;
@@ -209,6 +209,16 @@ impl Gateway {
                 entry.last_seen = last_seen;
                 self.hash("flows4").insert(key, entry, 0).unwrap();
             }
+        }
+        self.age_queue(nanoseconds(last_seen));
+    }
+
+    /// Lets time pass for what waits for the sweeper, which was put into its queue then.
+    fn age_queue(&mut self, queued: u64) {
+        let mut queue: Queue<_, SweepItem<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
+        let items: Vec<_> = std::iter::from_fn(|| queue.pop(0).ok()).collect();
+        for item in items {
+            queue.push(SweepItem::new(&item.key(), u64::from(item.opened), queued), 0).unwrap();
         }
     }
 

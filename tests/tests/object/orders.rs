@@ -1,6 +1,6 @@
 //! What user space has done to clients and their sessions: released pins, ended sessions, forgotten clients.
 
-use thulium_ebpf::abi::{Address4, Client, ClientKey, Forget, NO_SLOT, OrderOutcome, Reason, Side, SweepItem, Unpin};
+use thulium_ebpf::abi::{Address4, Client, ClientKey, EndSession, Forget, NO_SLOT, OrderOutcome, Reason, Side, Unpin};
 
 use crate::{
     gateway::{Gateway, Hook},
@@ -12,8 +12,8 @@ use crate::{
 const KEY: ClientKey<Address4> = ClientKey { address: Address4::new(CLIENT.octets()) };
 
 /// The LAN sides of all sessions, as orders to end them.
-fn sessions(gateway: &mut Gateway) -> Vec<SweepItem<Address4>> {
-    gateway.flows_of(Side::Lan).iter().map(|(key, entry)| SweepItem { key: *key, opened: entry.opened }).collect()
+fn sessions(gateway: &mut Gateway) -> Vec<EndSession> {
+    gateway.flows_of(Side::Lan).iter().map(|(key, entry)| EndSession { key: *key, opened: entry.opened }).collect()
 }
 
 fn is_pinned(gateway: &mut Gateway) -> bool {
@@ -46,7 +46,7 @@ fn a_session_that_is_ended_gives_back_all_that_it_held() {
     let sessions = sessions(&mut gateway);
     assert_eq!(sessions.len(), 2);
     for session in &sessions {
-        let earlier = SweepItem { opened: session.opened - 1, ..*session };
+        let earlier = EndSession { opened: session.opened - 1, ..*session };
         assert_eq!(gateway.order("end_session", &earlier), OrderOutcome::Absent, "another session of that key");
         assert_eq!(gateway.order("end_session", session), OrderOutcome::Done);
         assert_eq!(gateway.order("end_session", session), OrderOutcome::Absent, "it has ended");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use thulium_ebpf::abi::{Client, ClientKey, Forget, OrderOutcome, Side, SweepItem};
+use thulium_ebpf::abi::{Client, ClientKey, EndSession, Forget, OrderOutcome, Side};
 
 use crate::{
     datapath::{clients::Orders, tables::monotonic},
@@ -80,7 +80,7 @@ fn end_sessions(source: &impl Source, orders: &Orders, released: &mut [Released]
         }
         let client = Ipv4Addr::from(key.source);
         let Some(released) = released.iter_mut().find(|released| released.client == client) else { continue };
-        let done = orders.end_session(&SweepItem { key, opened: entry.opened })?;
+        let done = orders.end_session(&EndSession { key, opened: entry.opened })?;
         released.ended += u64::from(done == OrderOutcome::Done);
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::{
     say,
 };
 use crate::{
-    datapath::{attach, sweep},
+    datapath::{attach, sweep::Sweeper},
     names::Snapshot,
     observe::status::Warning,
     policy::Policy,
@@ -37,8 +37,7 @@ pub(super) struct Follower {
     /// back already.
     pub(super) is_told: bool,
     pub(super) facts: SharedFacts,
-    /// Sessions of each family that there can be.
-    pub(super) capacity: u32,
+    pub(super) sweeper: Sweeper,
 }
 
 impl Follower {
@@ -106,10 +105,12 @@ impl Follower {
     }
 
     /// Tells the log; what sessions held that are lost is given back.
-    fn tell(&self, event: &Event) -> anyhow::Result<()> {
-        let InForce { tables, ebpf, .. } = &self.in_force;
-        say(&event.line(tables.pinned_clients(event.slot)?));
-        if event.what == What::Lost { sweep::sweep_all(ebpf, self.capacity) } else { Ok(()) }
+    fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
+        say(&event.line(self.in_force.tables.pinned_clients(event.slot)?));
+        if event.what == What::Lost {
+            self.sweeper.look_at_all();
+        }
+        Ok(())
     }
 
     /// Drops what still waits for the next hops of an uplink.
@@ -154,9 +155,14 @@ impl Follower {
         report(&self.facts, "the addresses of names", done).await;
     }
 
-    /// Sweeps a part of the sessions, and looks after the clients' pins.
+    /// Sweeps a part of the sessions.
     pub(super) async fn sweep(&mut self) {
-        report(&self.facts, "stale sessions", sweep::sweep(&self.in_force.ebpf, self.capacity)).await;
+        let done = self.sweeper.sweep(&self.in_force.ebpf);
+        report(&self.facts, "stale sessions", done).await;
+    }
+
+    /// Looks after the clients' pins.
+    pub(super) async fn keep_pins(&mut self) {
         let kept = self.in_force.clients.keep(&self.in_force.tables);
         for line in self.taken("the clients' pins", kept).await.unwrap_or_default() {
             say(&line);
@@ -167,6 +173,11 @@ impl Follower {
     pub(super) async fn write_pins(&mut self) {
         let written = self.in_force.clients.finish(&self.in_force.tables);
         report(&self.facts, "the clients' pins", written).await;
+    }
+
+    /// When the sweep goes on that is under way.
+    pub(super) const fn sweeps(&self) -> Option<std::time::Instant> {
+        self.sweeper.wakes()
     }
 
     /// When an uplink's state changes by itself.

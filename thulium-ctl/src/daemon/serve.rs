@@ -20,8 +20,10 @@ use super::{
     records, say,
 };
 use crate::{
-    datapath::{sweep, xdp::FeatureChanges},
-    observe::Source as _,
+    datapath::{
+        sweep::{self, Sweeper},
+        xdp::FeatureChanges,
+    },
     uplinks::{self, Change},
 };
 
@@ -46,7 +48,6 @@ impl Daemon {
         if setup.log_datapath {
             tokio::spawn(records::print(&mut in_force.ebpf)?);
         }
-        let capacity = u32::try_from(in_force.tables.capacity()?).unwrap_or(u32::MAX);
         let mut probes = Probes::new(&policy);
         let mut changes = uplinks::changes()?;
         let mut features = FeatureChanges::listen();
@@ -62,7 +63,7 @@ impl Daemon {
             routes: (Vec::new(), 0),
             is_told: true,
             facts: Arc::clone(&facts),
-            capacity,
+            sweeper: Sweeper::default(),
         };
         let served = endpoint.serve(move |request| answer(Arc::clone(&facts), request));
         tokio::pin!(served);
@@ -77,7 +78,7 @@ impl Daemon {
         // Outside systemd there is nobody to notify.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         loop {
-            let wake = follower.wakes().map_or_else(|| Instant::now() + NEVER, Instant::from_std);
+            let (wake, sweep) = (at(follower.wakes()), at(follower.sweeps()));
             tokio::select! {
                 () = &mut served => {}
                 _ = terminate.recv() => break,
@@ -103,7 +104,11 @@ impl Daemon {
                         }
                     }
                 }
-                _ = sweeping.tick() => follower.sweep().await,
+                () = sleep_until(sweep) => follower.sweep().await,
+                _ = sweeping.tick() => {
+                    follower.sweep().await;
+                    follower.keep_pins().await;
+                }
             }
             follower.publish_reports(&probes).await;
         }
@@ -113,6 +118,11 @@ impl Daemon {
         say(&farewell(&instance, remains));
         Ok(())
     }
+}
+
+/// The moment to wait for; if there is none, one that does not come.
+fn at(moment: Option<std::time::Instant>) -> Instant {
+    moment.map_or_else(|| Instant::now() + NEVER, Instant::from_std)
 }
 
 /// The last line in the log. `down` ends the daemon before it takes the datapath off, so that this has to be true then, too.

@@ -10,7 +10,7 @@ use aya::{
     programs::{SchedClassifier, TestRun, TestRunOptions},
 };
 use nix::errno::Errno;
-use thulium_ebpf::abi::{Address4, Client, ClientKey, Forget, OrderOutcome, SweepItem, Unpin, order_frame};
+use thulium_ebpf::abi::{Address4, Client, ClientKey, EndSession, Forget, OrderOutcome, Unpin, order_frame};
 
 use super::{pins::Pins, tables::Tables};
 
@@ -79,7 +79,7 @@ impl Orders {
     }
 
     /// Ends a session.
-    pub fn end_session(&self, order: &SweepItem<Address4>) -> anyhow::Result<OrderOutcome> {
+    pub fn end_session(&self, order: &EndSession) -> anyhow::Result<OrderOutcome> {
         run(&self.end_session, order)
     }
 }

@@ -189,14 +189,75 @@ pub struct FlowEntry<A: Address> {
     pub fill: A::Pad,
 }
 
-/// A session that is to be looked at for staleness.
+/// A session that is to be looked at for staleness. There is room for one of each session that there can be, hence so few bits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepItem<A> {
-    /// Its LAN-side key.
-    pub key: FlowKey<A>,
-    /// When it was opened ([`FlowEntry::opened`]): another session of this key has an item of its own.
-    pub opened: u64,
+    /// The client's address.
+    pub source: A,
+    /// The remote's address.
+    pub destination: A,
+    /// The client's port.
+    pub source_port: Port,
+    /// The remote's port.
+    pub destination_port: Port,
+    /// When it was opened, the low bits of [`FlowEntry::opened`]: another session of this key has an item of its own.
+    pub opened: u32,
+    /// When it was put into the queue: `CLOCK_MONOTONIC` in units of [`SweepItem::UNIT`], the low bits.
+    pub queued: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+}
+
+impl<A: Copy> SweepItem<A> {
+    /// What [`SweepItem::queued`] counts, nanoseconds: 2^24, about 17 ms.
+    pub const UNIT: u64 = 1 << 24;
+
+    /// The item of the session with this LAN-side key that was `opened`, put into the queue at `now` (both nanoseconds of
+    /// `CLOCK_MONOTONIC`).
+    #[inline(always)]
+    pub const fn new(key: &FlowKey<A>, opened: u64, now: u64) -> Self {
+        Self {
+            source: key.source,
+            destination: key.destination,
+            source_port: key.source_port,
+            destination_port: key.destination_port,
+            opened: opened as u32,
+            queued: (now / Self::UNIT) as u16,
+            protocol: key.protocol,
+            pad: 0,
+        }
+    }
+
+    /// Makes it one that is put into the queue at `now` (`CLOCK_MONOTONIC`, nanoseconds).
+    #[inline(always)]
+    pub const fn requeue(&mut self, now: u64) {
+        self.queued = (now / Self::UNIT) as u16;
+    }
+
+    /// The session's LAN-side key.
+    #[inline(always)]
+    pub const fn key(&self) -> FlowKey<A> {
+        FlowKey {
+            source: self.source,
+            destination: self.destination,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            protocol: self.protocol,
+            side: Side::Lan as u8,
+            pad: 0,
+        }
+    }
+
+    /// True if it has been in the queue for `age` nanoseconds. Where it has been there for more than 18 minutes, it may seem younger
+    /// for a while, and is looked at that much later.
+    #[inline(always)]
+    pub const fn has_waited(&self, age: u64, now: u64) -> bool {
+        let waited = ((now / Self::UNIT) as u16).wrapping_sub(self.queued);
+        waited as u64 >= age / Self::UNIT
+    }
 }
 
 /// A client's endpoint on an uplink. Its value, an [`Endpoint`], is the external endpoint: the same for all its sessions,
@@ -305,6 +366,8 @@ const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);
 const _: () = assert!(size_of::<FlowEntry<Address4>>() == 56);
 const _: () = assert!(size_of::<FlowKey<Address6>>() == 40);
 const _: () = assert!(size_of::<FlowEntry<Address6>>() == 72);
+const _: () = assert!(size_of::<SweepItem<Address4>>() == 20);
+const _: () = assert!(size_of::<SweepItem<Address6>>() == 44);
 
 #[cfg(test)]
 mod tests {
@@ -327,5 +390,27 @@ mod tests {
         assert_eq!(inbound.destination, external.address);
         assert_eq!(inbound.source_port, Port::new(15060));
         assert_eq!(inbound.pair(&client), outbound);
+    }
+
+    #[test]
+    fn an_item_of_the_sweeper_tells_its_session_and_how_long_it_has_waited() {
+        let key = FlowKey {
+            source: Address4::new([192, 168, 20, 10]),
+            destination: Address4::new([203, 0, 113, 7]),
+            source_port: Port::new(5060),
+            destination_port: Port::new(15060),
+            protocol: 17,
+            side: Side::Lan as u8,
+            pad: 0,
+        };
+        const SECOND: u64 = 1_000_000_000;
+        // The second one is put into the queue just before its counter begins anew.
+        for queued in [5 * SECOND, (1 << 40) - 1] {
+            let item = SweepItem::new(&key, 3 * SECOND, queued);
+            assert_eq!(item.key(), key);
+            assert!(item.has_waited(0, queued));
+            assert!(!item.has_waited(50 * SECOND, queued + 49 * SECOND));
+            assert!(item.has_waited(50 * SECOND, queued + 51 * SECOND));
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use flow::{
 };
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey};
 pub use net::{Address, Address4, Address6, Port};
-pub use order::{Forget, OrderOutcome, Unpin};
+pub use order::{EndSession, Forget, OrderOutcome, Sweep, Unpin};
 pub use policy::{
     ClientPrefix, FLOW_SLOTS, FlowTable, GENERATIONS, HOST_SLOTS, MSS_AUTO, MSS_OFF, NO_SLOT, PortPrefix,
     RemoteAddress, RemotePrefix, Settings, SlotName,

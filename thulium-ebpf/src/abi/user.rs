@@ -26,6 +26,8 @@ plain!(
     SweepItem<Address4>,
     Unpin,
     Forget,
+    EndSession,
+    Sweep,
     ClientKey<Address4>,
     ClientKey<Address6>,
     Client,
@@ -63,7 +65,7 @@ plain!(
     crate::bench::Way,
 );
 
-/// The frame by which an order reaches its program: [`Unpin`], [`Forget`] or a [`SweepItem`].
+/// The frame by which an order reaches its program: [`Unpin`] or one of its neighbours.
 pub fn order_frame<T: aya::Pod>(order: &T) -> Vec<u8> {
     // SAFETY: plain data without padding, and no longer than it lives.
     let bytes = unsafe { core::slice::from_raw_parts((&raw const *order).cast::<u8>(), size_of::<T>()) };

@@ -28,6 +28,8 @@ pub const ECHO: u64 = 60 * SECOND;
 /// How long the kernel's NAT is believed to await a reply on a port that we mapped, too, nanoseconds: as long as an
 /// established TCP session of ours may be idle.
 pub const FOREIGN: u64 = 7440 * SECOND;
+/// For how long a session that was found live is not looked at again by the sweeper, nanoseconds: none ends earlier (T8).
+pub const YOUNG: u64 = 50 * SECOND;
 /// Seconds of its rate of new sessions that a client may spend at once.
 pub const BURST: u64 = 4;
 

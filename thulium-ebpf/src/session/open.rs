@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
-    client,
+    YOUNG, client,
     table::{end, is_live, is_lost, opened, sweep},
 };
 use crate::{
@@ -94,10 +94,9 @@ fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     if !end_stale(packet, moment) {
         return false;
     }
-    for _ in 0..2 {
-        sweep::<A>(moment);
-        wake_one(moment.now);
-    }
+    // Two of each, since this adds one: where there is more to do than that, it becomes less.
+    let _ = sweep::<A>(YOUNG, moment) && sweep::<A>(YOUNG, moment);
+    let _ = wake_one(moment.now) && wake_one(moment.now);
     true
 }
 
@@ -129,8 +128,7 @@ fn insert<A: Outside>(
     if !A::is_current(uplink, external) {
         return Inserted::Full;
     }
-    let item = SweepItem { key: packet.key(Side::Lan), opened: moment.now };
-    let key = &item.key;
+    let key = &packet.key(Side::Lan);
     // SAFETY: this CPU's alone until the program ends, and filled before it is read.
     let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
     let entry = &mut scratch.entry;
@@ -157,7 +155,9 @@ fn insert<A: Outside>(
     entry.rewrite = Endpoint::new(key.source, key.source_port);
     // The port is this client's, so whatever stands here is a remnant of its own.
     let pair = key.pair(external);
-    if A::flows().insert(pair, &*entry, 0).is_ok() && A::sweep().push(&item, 0).is_ok() {
+    if A::flows().insert(pair, &*entry, 0).is_ok()
+        && A::sweep().push(&SweepItem::new(key, moment.now, moment.now), 0).is_ok()
+    {
         // SAFETY: a live map value of plain words.
         if !A::flows().get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
             // Another CPU has ended the session before its pair was there, and given back what it held.

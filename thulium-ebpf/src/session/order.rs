@@ -2,7 +2,7 @@
 
 use super::table::{end, opened};
 use crate::{
-    abi::{Address4, Client, Forget, NO_SLOT, OrderOutcome, SweepItem, Unpin},
+    abi::{Address4, Client, EndSession, Forget, NO_SLOT, OrderOutcome, Unpin},
     maps::Tables,
     moment::Moment,
 };
@@ -49,7 +49,7 @@ fn is_unchanged(client: *const Client, idle: u64) -> bool {
 
 /// Ends a session, live or not, and gives back what it held.
 #[inline(always)]
-pub fn end_session(order: &SweepItem<Address4>, moment: &Moment) -> OrderOutcome {
+pub fn end_session(order: &EndSession, moment: &Moment) -> OrderOutcome {
     let Some(entry) = Address4::flows().get_ptr_mut(order.key) else { return OrderOutcome::Absent };
     if opened(entry) != order.opened {
         // A later session of that key.

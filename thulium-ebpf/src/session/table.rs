@@ -1,11 +1,10 @@
 //! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
 
-use core::mem::MaybeUninit;
-
 use super::{client, has_expired, lifetime, tcp};
 use crate::{
     abi::{
-        Address, Endpoint, FlowEntry, FlowKey, Path, REFRESH, Reason, Side, TcpState, Traffic, UplinkState, ticks_since,
+        Address, Endpoint, FlowEntry, FlowKey, Path, REFRESH, Reason, Side, SweepItem, TcpState, Traffic, UplinkState,
+        ticks_since,
     },
     atomic, lans,
     maps::{TRAFFIC, UPLINKS, next_to_sweep},
@@ -242,27 +241,36 @@ pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, opened: u64, moment: &
     client::leave(&key.source, moment.now);
 }
 
-/// Looks at the next session in turn, and ends it if it is stale. False when there is none.
+/// Looks at the next session in turn that was last looked at `age` nanoseconds ago, and ends it if it is stale. False when there is
+/// none.
 ///
 /// Every opening takes two steps, so that the table stays clean with the daemon dead; the daemon takes many.
 #[inline(never)]
-pub fn sweep<A: Outside>(moment: &Moment) -> bool {
-    let mut item = MaybeUninit::uninit();
-    if !next_to_sweep::<A>(&mut item) {
+pub fn sweep<A: Outside>(age: u64, moment: &Moment) -> bool {
+    // SAFETY: this CPU's alone until the program ends.
+    let Some(item) = (unsafe { A::scratch().as_mut() }).map(|scratch| &mut scratch.swept) else { return false };
+    if !next_to_sweep::<A>(item, age, moment.now) {
         return false;
     }
-    // SAFETY: it was filled in.
-    let item = unsafe { item.assume_init_ref() };
-    let Some(entry) = A::flows().get_ptr_mut(&item.key) else { return true };
-    if opened(entry) != item.opened {
-        // A later session of that key, which has an item of its own.
-        return true;
-    }
-    if is_live(&item.key, entry, moment) {
-        // There was room for it a moment ago, and there is more than sessions need.
-        let _ = A::sweep().push(item, 0);
-        return true;
-    }
-    end(&item.key, entry, item.opened, moment);
+    look_at(item, moment);
     true
+}
+
+/// A function of its own for the sake of the stack.
+#[inline(never)]
+fn look_at<A: Outside>(item: &mut SweepItem<A>, moment: &Moment) {
+    let key = item.key();
+    let Some(entry) = A::flows().get_ptr_mut(&key) else { return };
+    let opened = opened(entry);
+    if opened as u32 != item.opened {
+        // A later session of that key, which has an item of its own.
+        return;
+    }
+    if is_live(&key, entry, moment) {
+        // There was room for it a moment ago, and there is more than sessions need.
+        item.requeue(moment.now);
+        let _ = A::sweep().push(&*item, 0);
+    } else {
+        end(&key, entry, opened, moment);
+    }
 }

@@ -2,10 +2,9 @@
 
 use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_redirect, programs::XdpContext};
 
-use super::{Next, Ordinary, Span, Sums, hop, now, steady, transport::update_checksum};
+use super::{Finished, Next, Ordinary, Span, hop, now, steady};
 use crate::{
     abi::{Address4, Address6, Path, Side, Station},
-    checksum::Change,
     frame::ETHERNET,
     maps::STATIONS,
     ports::Outside,
@@ -94,19 +93,4 @@ fn forwards(interface: u32) -> bool {
     STATIONS
         .get(Station::place(interface))
         .is_some_and(|station| station.interface == interface && station.forwards == 1)
-}
-
-/// The checksums of a frame that are all finished: XDP is not attached where they may not be.
-struct Finished;
-
-impl Sums for Finished {
-    #[inline(always)]
-    unsafe fn follow(&self, transport: Span, protocol: u8, address: [u32; 2], port: [u16; 2]) {
-        let change = Change::of32(address[0], address[1]).and16(port[0], port[1]);
-        // SAFETY: the caller's.
-        unsafe { update_checksum(transport, protocol, change) };
-    }
-
-    #[inline(always)]
-    fn follow_uncovered(&self, _: u16, _: u16) {}
 }

@@ -1,8 +1,9 @@
 //! What an ordinary packet is, and what is done to it.
 
-use super::Span;
+use super::{Span, transport::update_checksum};
 use crate::{
     abi::{Address, Endpoint, FlowKey, Side},
+    checksum::Change,
     translate::Part,
 };
 
@@ -34,4 +35,20 @@ pub trait Sums {
 
     /// A word was replaced that no checksum in the packet covers.
     fn follow_uncovered(&self, old: u16, new: u16);
+}
+
+/// The sums of a packet whose checksums are finished, and that nobody else has summed up: as in XDP, which is not attached where it may be
+/// otherwise.
+pub struct Finished;
+
+impl Sums for Finished {
+    #[inline(always)]
+    unsafe fn follow(&self, transport: Span, protocol: u8, address: [u32; 2], port: [u16; 2]) {
+        let change = Change::of32(address[0], address[1]).and16(port[0], port[1]);
+        // SAFETY: the caller's.
+        unsafe { update_checksum(transport, protocol, change) };
+    }
+
+    #[inline(always)]
+    fn follow_uncovered(&self, _: u16, _: u16) {}
 }

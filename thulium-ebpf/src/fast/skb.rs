@@ -10,7 +10,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-use super::{Hop, Next, Ordinary, Span, Sums, hop, ipv4, now, steady, transport};
+use super::{Hop, Next, Ordinary, Span, Sums, hop, ipv4, now, steady};
 use crate::{
     abi::{Address4, Address6, Interface, Path, Side},
     constants::{MARK_MASK, MARK_TRANSLATED},
@@ -122,10 +122,16 @@ impl Skb {
     }
 }
 
+/// Where the checksum stands in the header of UDP or TCP, bytes.
+#[inline(always)]
+const fn checksum_at(protocol: u8) -> usize {
+    if protocol == protocol::UDP { 6 } else { 16 }
+}
+
 impl Sums for Skb {
     #[inline(always)]
     unsafe fn follow(&self, _: Span, protocol: u8, address: [u32; 2], port: [u16; 2]) {
-        let offset = (ETHERNET + ipv4::HEADER + transport::checksum_at(protocol)) as u32;
+        let offset = (ETHERNET + ipv4::HEADER + checksum_at(protocol)) as u32;
         let flags = if protocol == protocol::UDP { u64::from(BPF_F_MARK_MANGLED_0) } else { 0 };
         let replace = |[old, new]: [u64; 2], flags| {
             // SAFETY: see `Skb`. It does not fail, since the packet has been written to already.

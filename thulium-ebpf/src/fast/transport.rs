@@ -18,12 +18,6 @@ pub(super) const SHORTEST: usize = 8;
 /// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
 
-/// Where the checksum stands in the header of UDP or TCP, bytes.
-#[inline(always)]
-pub(super) const fn checksum_at(protocol: u8) -> usize {
-    if protocol == protocol::UDP { 6 } else { 16 }
-}
-
 /// Source and destination port of a packet with `available` bytes behind its IP header, where `transport` begins. None if it is not
 /// ordinary.
 ///

@@ -49,11 +49,7 @@ enum Verb {
         quick: bool,
     },
     /// Measures what a packet costs the gateway, beside the kernel's own ways and the limit; needs root, and leaves a report below target/
-    Bench {
-        /// Fewer flows and rounds: minutes instead of half an hour
-        #[arg(long)]
-        quick: bool,
-    },
+    Bench(verb::bench::Arguments),
     /// Makes target/debian/thulium-ctl_….deb
     Package {
         /// Installs, uses and removes the package in a clean Debian root below target/ as well; needs root
@@ -79,7 +75,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test { kernel: Some(series), arguments } => verb::test::on_kernel(&series, &arguments),
         Verb::Test { kernel: None, arguments } => verb::test::run(&arguments),
         Verb::Demo { quick } => verb::demo::run(quick),
-        Verb::Bench { quick } => verb::bench::run(quick),
+        Verb::Bench(arguments) => verb::bench::run(&arguments),
         Verb::Package { test } => verb::package::run(test),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CONTENDER", value_delimiter = ',', num_args = 1..)]
     only: Vec<Contender>,
     /// Folder of the report
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pub(crate) out: PathBuf,
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn floors(results: &Results) -> Vec<Floor> {
     }));
     floors.extend([Contender::XdpOff, Contender::XdpNative].map(|contender| {
         let memory = results.most_memory(contender).filter(|memory| memory.sessions >= MANY);
-        let each = memory.map(|memory| memory.bytes as f64 / f64::from(memory.sessions));
+        let each = memory.map(|memory| memory.bytes() / f64::from(memory.sessions));
         let what = format!("a session: bytes of kernel memory, all maps, {}", contender.name());
         Floor::new(what, Bound::AtMost(SESSION), each.and_then(|each| Spread::of([each])))
     }));
@@ -143,6 +143,10 @@ mod tests {
         Results::new(Machine::default(), vec![1_000], Contender::ALL.to_vec())
     }
 
+    fn memory(sessions: u32, bytes: u64) -> Memory {
+        Memory { contender: Contender::XdpNative, sessions, maps: [("flows4".to_owned(), bytes)].into() }
+    }
+
     fn outcome(results: &Results, what: &str) -> Outcome {
         let floor = floors(results).into_iter().find(|floor| floor.what == what);
         floor.unwrap_or_else(|| panic!("no floor {what}")).outcome
@@ -181,11 +185,11 @@ mod tests {
     fn a_session_may_take_400_bytes_and_few_sessions_do_not_tell() {
         let what = "a session: bytes of kernel memory, all maps, thulium-ctl, xdp: native";
         let mut results = results();
-        results.memory.push(Memory { contender: Contender::XdpNative, sessions: 1_000, bytes: 50_000_000 });
+        results.memory.push(memory(1_000, 50_000_000));
         assert_eq!(outcome(&results, what), Outcome::NotMeasured);
-        results.memory.push(Memory { contender: Contender::XdpNative, sessions: 1_000_000, bytes: 400_000_000 });
+        results.memory.push(memory(1_000_000, 400_000_000));
         assert_eq!(outcome(&results, what), Outcome::Held);
-        results.memory.push(Memory { contender: Contender::XdpNative, sessions: 1_000_001, bytes: 500_000_000 });
+        results.memory.push(memory(1_000_001, 500_000_000));
         assert_eq!(outcome(&results, what), Outcome::NotReached);
     }
 

@@ -65,14 +65,21 @@ impl Readings {
 }
 
 /// Kernel memory of a contender's state.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Memory {
     /// Whose.
     pub(crate) contender: Contender,
     /// Sessions that it had.
     pub(crate) sessions: u32,
-    /// All of its maps, bytes.
-    pub(crate) bytes: u64,
+    /// Each of its maps, bytes.
+    pub(crate) maps: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// All maps together.
+    pub(crate) fn bytes(&self) -> f64 {
+        self.maps.values().sum::<u64>() as f64
+    }
 }
 
 /// Who was not compared over so many flows, and why.
@@ -152,7 +159,12 @@ impl Results {
         }
     }
 
-    /// What a contender's memory was when it had most sessions.
+    /// What a contender's memory was before it had any session.
+    pub(crate) fn least_memory(&self, contender: Contender) -> Option<&Memory> {
+        self.memory.iter().find(|memory| memory.contender == contender && memory.sessions == 0)
+    }
+
+    /// What it was when it had most sessions.
     pub(crate) fn most_memory(&self, contender: Contender) -> Option<&Memory> {
         let mine = self.memory.iter().filter(|memory| memory.contender == contender && memory.sessions > 0);
         mine.max_by_key(|memory| memory.sessions)

@@ -1,8 +1,9 @@
 //! Kernel memory of sessions.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Result;
+use aya::maps::{MapInfo, loaded_maps};
 
 use super::kernel::Open;
 use crate::{results::Memory, rig::Rig, sample::Contender};
@@ -13,7 +14,15 @@ use crate::{results::Memory, rig::Rig, sample::Contender};
 /// When its daemon is gone.
 pub(crate) fn measure(rig: &mut Rig<'_>, contender: Contender, sessions: u32) -> Result<Memory> {
     let open = Open::by(rig.gateway(contender)?.daemon().id())?;
-    Ok(Memory { contender, sessions, bytes: open.maps.values().sum() })
+    let mut maps = BTreeMap::new();
+    for (name, bytes) in loaded_maps().flatten().filter_map(|map| named(&map).zip(open.maps.get(&map.id()).copied())) {
+        *maps.entry(name).or_default() += bytes;
+    }
+    Ok(Memory { contender, sessions, maps })
+}
+
+fn named(map: &MapInfo) -> Option<String> {
+    map.name_as_str().map(str::to_owned)
 }
 
 /// Bytes of the object that the kernel keeps for a connection; none if it does not tell.

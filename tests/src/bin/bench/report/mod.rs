@@ -1,8 +1,9 @@
 //! What is made of a run: tables, a document, a plot, and figures for programs.
 //!
-//! * [`table`], [`tables`]: the tables, for terminal and document. [`text`]: figures in them.
+//! * [`table`]: a table, for terminal and document; [`tables`], [`beside`]: all of them. [`text`]: figures in them.
 //! * [`plot`]: the plot, on its [`scale`]. [`json`]: everything, for programs.
 
+mod beside;
 mod json;
 mod plot;
 mod scale;

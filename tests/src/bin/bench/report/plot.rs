@@ -110,6 +110,7 @@ fn axes(svg: &mut String, left: f64, direction: Direction, x: &Scale, y: &Scale)
         rule(svg, (left, at), (right, at), GRID);
         text(svg, (left - 7.0, at + 4.0), "end", 12, FAINT, &figure(value, 0));
     }
+    text(svg, (left - 7.0, TOP - 14.0), "end", 12, FAINT, "ns");
     for value in x.decades() {
         let at = x.at(value);
         rule(svg, (at, TOP), (at, bottom), GRID);

@@ -29,6 +29,11 @@ pub(super) fn spread(spread: Spread, digits: usize) -> String {
     if spread.count == 1 { median } else { format!("{median} ({low}–{high})") }
 }
 
+/// The same, or that there is none.
+pub(super) fn or_none(value: Option<Spread>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| spread(value, digits))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,6 +53,22 @@ impl Plan {
         self.rounds.min((MOST - self.open_after().unwrap_or(0)) / OPENED)
     }
 
+    /// Sessions that there are when so many flows are measured: those of opening stay.
+    pub(crate) fn sessions(&self, flows: u32) -> u32 {
+        let is_before = self.open_after().is_some_and(|after| flows <= after);
+        if is_before { flows } else { flows.max(self.opened()) }
+    }
+
+    /// Sessions that there are when all flow counts have been measured.
+    pub(crate) fn all_sessions(&self) -> u32 {
+        self.flows.iter().copied().fold(self.opened(), u32::max)
+    }
+
+    /// Up to which flow opening has opened them.
+    fn opened(&self) -> u32 {
+        self.open_after().unwrap_or(0) + self.opening_rounds() * OPENED
+    }
+
     /// This product's contenders that are compared.
     pub(crate) fn products(&self) -> Vec<Contender> {
         let products = [Contender::XdpOff, Contender::XdpNative];
@@ -113,6 +129,15 @@ mod tests {
         assert_eq!(plan("--flows 100000,1000000").open_after(), None);
         let many = plan("--rounds 1000");
         assert!(10_000 + many.opening_rounds() * OPENED <= MOST);
+    }
+
+    #[test]
+    fn sessions_that_were_opened_stay() {
+        let plan = plan("--rounds 10 --flows 1000,100000,1000000");
+        assert_eq!([1_000, 100_000, 1_000_000].map(|flows| plan.sessions(flows)), [1_000, 201_000, 1_000_000]);
+        let late = self::plan("--rounds 2 --flows 20000");
+        assert_eq!((late.sessions(20_000), late.all_sessions()), (40_000, 40_000));
+        assert_eq!(self::plan("--rounds 2 --flows 1000").all_sessions(), 41_000);
     }
 
     #[test]

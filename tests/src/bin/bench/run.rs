@@ -71,7 +71,7 @@ fn open(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress, res
         }
     }
     progress.advance(plan.open_seconds(flows));
-    weigh(rig, plan, flows, results)
+    weigh(rig, plan, plan.sessions(flows), results)
 }
 
 /// Measures established sessions, both directions in every round.
@@ -87,10 +87,10 @@ fn rounds(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress, r
     Ok(())
 }
 
-/// Notes what sessions take of the kernel's memory.
-fn weigh(rig: &mut Rig<'_>, plan: &Plan, flows: u32, results: &mut Results) -> Result<()> {
+/// Notes what so many sessions take of the kernel's memory.
+fn weigh(rig: &mut Rig<'_>, plan: &Plan, sessions: u32, results: &mut Results) -> Result<()> {
     for product in plan.products() {
-        results.memory.push(memory::measure(rig, product, flows)?);
+        results.memory.push(memory::measure(rig, product, sessions)?);
     }
     if plan.contenders.contains(&Contender::Nftables) {
         results.conntrack = memory::conntrack();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
+use aya::programs::{ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
 use nix::time::ClockId;
 use thulium_ebpf::abi::SWEEP_STEPS;
 
@@ -22,8 +22,8 @@ use crate::{
 
 /// The name of the program, as the kernel knows it.
 const PROGRAM: &str = "sweep";
-/// Packets of a sample.
-const PACKETS: u32 = 1_000_000;
+/// Sessions that are swept before it is asked whether it is over.
+const SLICE: u32 = 10_000;
 /// What a round is thought to take, seconds.
 const ROUND: f64 = 2.5;
 
@@ -32,26 +32,27 @@ pub(crate) fn seconds(plan: &Plan) -> f64 {
     f64::from(plan.few_rounds()) * plan.products().len() as f64 * ROUND
 }
 
-/// Measures it with the `sessions` that are open, round by round.
+/// Measures it with the sessions that are open, round by round, and packets of `flows` of them.
 ///
 /// # Errors
 /// When the program cannot be found or run, or the source cannot.
-pub(crate) fn measure(rig: &mut Rig<'_>, plan: &Plan, sessions: u32, progress: &mut Progress) -> Result<Sweep> {
+pub(crate) fn measure(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress) -> Result<Sweep> {
     progress.stage("Sweeping");
+    let (sessions, packets) = (plan.all_sessions(), plan.packets(flows));
     let mut results = Sweep { sessions, ..Sweep::default() };
-    let products = plan.products();
-    let mut programs = Vec::new();
-    for product in &products {
-        programs.push(program(rig, *product)?);
+    let mut sweepers = Vec::new();
+    for product in plan.products() {
+        sweepers.push((product, Sweeper { program: program(rig, product)?, sessions }));
     }
     for round in 0..plan.few_rounds() {
         progress.round(round, plan.few_rounds());
-        for (product, program) in products.iter().zip(&programs) {
-            results.time.push(*product, round, sweep(program, sessions)?);
-            let undisturbed = rig.cost(*product, sessions, PACKETS)?;
-            let Some(disturbed) = disturbed(rig, *product, program, sessions)? else { continue };
-            results.undisturbed.push(*product, round, undisturbed);
-            results.disturbed.push(*product, round, disturbed);
+        for (product, sweeper) in &sweepers {
+            results.time.push(*product, round, sweeper.sweep(sessions)?);
+            results.undisturbed.push(*product, round, rig.cost(*product, flows, packets)?);
+            let cost = sweeper.during(rig.cpu(), || rig.cost(*product, flows, packets))?;
+            if let Some(disturbed) = cost {
+                results.disturbed.push(*product, round, disturbed);
+            }
             progress.advance(ROUND);
         }
     }
@@ -61,44 +62,51 @@ pub(crate) fn measure(rig: &mut Rig<'_>, plan: &Plan, sessions: u32, progress: &
 /// The program of a contender's daemon.
 fn program(rig: &mut Rig<'_>, product: Contender) -> Result<SchedClassifier> {
     let open = Open::by(rig.gateway(product)?.daemon().id())?;
-    let is_it =
-        |info: &aya::programs::ProgramInfo| info.name_as_str() == Some(PROGRAM) && open.programs.contains(&info.id());
+    let is_it = |info: &ProgramInfo| info.name_as_str() == Some(PROGRAM) && open.programs.contains(&info.id());
     let info = loaded_programs().flatten().find(is_it);
     let info = info.with_context(|| format!("{} has no program {PROGRAM}", product.name()))?;
     Ok(SchedClassifier::from_program_info(info, PROGRAM.into())?)
 }
 
-/// Looks at so many sessions; CPU time, milliseconds.
-fn sweep(program: &SchedClassifier, sessions: u32) -> Result<f64> {
-    // The kernel wants an Ethernet header.
-    let frame = [0; 14];
-    let repeat = sessions.div_ceil(SWEEP_STEPS);
-    let before = cpu_time()?;
-    program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
-    Ok((cpu_time()? - before) * 1e3)
+/// What looks at a contender's sessions.
+struct Sweeper {
+    program: SchedClassifier,
+    sessions: u32,
 }
 
-/// What packets cost while another CPU sweeps. None if there is no other.
-fn disturbed(rig: &mut Rig<'_>, product: Contender, program: &SchedClassifier, sessions: u32) -> Result<Option<f64>> {
-    let (over, cpu) = (AtomicBool::new(false), rig.cpu());
-    thread::scope(|scope| {
-        let sweeper = scope.spawn(|| sweep_until(&over, cpu, program, sessions));
-        let cost = rig.cost(product, sessions, PACKETS);
-        over.store(true, Ordering::Relaxed);
-        let swept = sweeper.join().map_err(|_| anyhow::anyhow!("a thread of the bench panicked"))??;
-        cost.map(|cost| swept.then_some(cost))
-    })
-}
+impl Sweeper {
+    /// Looks at so many sessions; CPU time, milliseconds.
+    fn sweep(&self, sessions: u32) -> Result<f64> {
+        // The kernel wants an Ethernet header.
+        let frame = [0; 14];
+        let repeat = sessions.div_ceil(SWEEP_STEPS);
+        let before = cpu_time()?;
+        self.program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
+        Ok((cpu_time()? - before) * 1e3)
+    }
 
-/// False if there is no other CPU to do it on.
-fn sweep_until(over: &AtomicBool, cpu: Cpu, program: &SchedClassifier, sessions: u32) -> Result<bool> {
-    if !cpu.avoid()? {
-        return Ok(false);
+    /// Does `work` while another CPU than this one sweeps. None if there is no other.
+    fn during<T>(&self, cpu: Cpu, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let sweeping = scope.spawn(|| self.until(&over, cpu));
+            let done = work();
+            over.store(true, Ordering::Relaxed);
+            let swept = sweeping.join().map_err(|_| anyhow::anyhow!("a thread of the bench panicked"))??;
+            done.map(|done| swept.then_some(done))
+        })
     }
-    while !over.load(Ordering::Relaxed) {
-        sweep(program, sessions.min(SWEEP_STEPS * 100))?;
+
+    /// Sweeps until it is over. False if there is no other CPU than this one.
+    fn until(&self, over: &AtomicBool, cpu: Cpu) -> Result<bool> {
+        if !cpu.avoid()? {
+            return Ok(false);
+        }
+        while !over.load(Ordering::Relaxed) {
+            self.sweep(self.sessions.min(SLICE))?;
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// This thread's CPU time, seconds.

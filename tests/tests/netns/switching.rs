@@ -5,14 +5,15 @@ use std::{
     collections::BTreeMap,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream, UdpSocket},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, Lab, POLICY, THULIUM, UPLINK, eventually},
+    lab::{CLIENT, Gateway, Lab, POLICY, THULIUM, UPLINK, eventually, patience},
+    packet::{Capture, Parsed},
     peer::noise,
 };
 
@@ -41,16 +42,17 @@ fn nothing_is_lost_and_nothing_is_counted_twice() -> Result<()> {
     let listener = lab.internet.listen((THULIUM, 443))?;
     let mut client = lab.lan.connect((THULIUM, 443))?;
     let mut server = listener.accept()?.0;
-    let is_over = AtomicBool::new(false);
+    server.set_read_timeout(Some(patience(Duration::from_secs(5))))?;
+    let (is_over, progress) = (AtomicBool::new(false), [AtomicU64::new(0), AtomicU64::new(0)]);
     let (sent, streamed) = thread::scope(|scope| {
-        let is_over = &is_over;
-        let [out, back] = [(&ends.client, MEDIA), (&ends.server, ends.mapped)]
-            .map(|(from, to)| scope.spawn(move || send_numbered(from, to, is_over)));
+        let (is_over, progress) = (&is_over, &progress);
+        let [out, back] = [(&ends.client, MEDIA, &progress[0]), (&ends.server, ends.mapped, &progress[1])]
+            .map(|(from, to, sent)| scope.spawn(move || send_numbered(from, to, (sent, is_over))));
         let [arrived_out, arrived_back] =
             [&ends.server, &ends.client].map(|at| scope.spawn(move || receive_numbered(at, is_over)));
         let serving = scope.spawn(move || serve(&mut server));
         let streaming = scope.spawn(move || stream(&mut client, is_over));
-        let switched = switch(&mut gateway);
+        let switched = switch(&lab, &mut gateway, progress);
         is_over.store(true, Ordering::Relaxed);
         switched?;
         let sent = [joined(out)?, joined(back)?];
@@ -69,7 +71,7 @@ fn nothing_is_lost_and_nothing_is_counted_twice() -> Result<()> {
 }
 
 /// Runs the daemon with one mode after the other.
-fn switch(gateway: &mut Gateway<'_>) -> Result<()> {
+fn switch(lab: &Lab, gateway: &mut Gateway<'_>, progress: &[AtomicU64; 2]) -> Result<()> {
     for (xdp, is_fast) in
         [("native", true), ("off", false), ("native", true), ("native", true), ("auto", false), ("native", true)]
     {
@@ -77,8 +79,27 @@ fn switch(gateway: &mut Gateway<'_>) -> Result<()> {
         gateway.restart(Some(&policy(xdp)))?;
         let seen = [forwards(gateway, "lan0")?, forwards(gateway, "wan0")?];
         ensure!(seen == [is_fast; 2], "with `xdp: {xdp}` XDP forwards: {seen:?}");
+        for (interface, sent) in ["lan0", "wan0"].into_iter().zip(progress) {
+            eventually(&format!("{interface} to carry them by XDP: {is_fast}"), || {
+                ensure!(bypasses_sockets(lab, interface, sent)? == is_fast);
+                Ok(())
+            })?;
+        }
     }
     Ok(())
+}
+
+/// Whether most of what comes in by an interface never becomes a packet of the kernel's network stack.
+fn bypasses_sockets(lab: &Lab, interface: &str, sent: &AtomicU64) -> Result<bool> {
+    const SAMPLE: u64 = 200;
+    let stack = Capture::new(&lab.gw, interface)?;
+    let start = sent.load(Ordering::Relaxed);
+    eventually("some datagrams", || {
+        ensure!(sent.load(Ordering::Relaxed) >= start + SAMPLE);
+        Ok(())
+    })?;
+    let is_datagram = |packet: &[u8]| Parsed::new(packet).is_some_and(|packet| packet.protocol == 17);
+    Ok((stack.so_far(is_datagram)?.len() as u64) < SAMPLE / 2)
 }
 
 /// Both ends of a session that is open.
@@ -103,14 +124,14 @@ impl Ends {
 }
 
 /// Sends datagrams with the numbers from 0 on, until it is over. Returns how many.
-fn send_numbered(from: &UdpSocket, to: SocketAddr, is_over: &AtomicBool) -> Result<u64> {
-    let mut number: u64 = 0;
+fn send_numbered(from: &UdpSocket, to: SocketAddr, (sent, is_over): (&AtomicU64, &AtomicBool)) -> Result<u64> {
     while !is_over.load(Ordering::Relaxed) {
+        let number = sent.load(Ordering::Relaxed);
         from.send_to(&number.to_be_bytes(), to)?;
-        number += 1;
+        sent.store(number + 1, Ordering::Relaxed);
         thread::sleep(PACE);
     }
-    Ok(number)
+    Ok(sent.load(Ordering::Relaxed))
 }
 
 /// How often each number arrived, until it is over and nothing more comes.
@@ -161,6 +182,8 @@ fn stream(stream: &mut TcpStream, is_over: &AtomicBool) -> Result<usize> {
         stream.read_exact(&mut arrived).context("the TCP connection broke")?;
         ensure!(arrived == chunk, "bytes arrived changed by TCP");
         bytes += chunk.len();
+        // A capture has to keep up with it.
+        thread::sleep(20 * PACE);
     }
     stream.shutdown(std::net::Shutdown::Write)?;
     Ok(bytes)

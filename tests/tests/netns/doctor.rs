@@ -1,7 +1,7 @@
 //! `doctor` names what is in the way, and the command that it prints takes it out of the way.
 
 mod ipv6;
-mod programs;
+pub(crate) mod programs;
 mod rules;
 mod settings;
 mod uplinks;

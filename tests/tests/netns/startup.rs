@@ -8,7 +8,7 @@ use thulium_tests::{
     peer::{Echo, ask},
 };
 
-fn run(lab: &Lab, policy: &str, prepare: impl FnOnce(&mut std::process::Command)) -> Result<Ran> {
+pub(crate) fn run(lab: &Lab, policy: &str, prepare: impl FnOnce(&mut std::process::Command)) -> Result<Ran> {
     let file = lab.dir().join("refused.yaml");
     fs::write(&file, policy)?;
     let mut run = Verb::new(lab, "run --policy")?;

@@ -3,9 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use thulium_ebpf::abi::{LAYOUT, SCHEMA, Station};
-use thulium_tests::lab::{Gateway, LAN_MAC, Lab, POLICY, WAN_MAC, eventually};
+use thulium_tests::{
+    lab::{CLIENT, Gateway, LAN_MAC, Lab, POLICY, THULIUM, WAN_MAC, eventually},
+    peer::{Echo, ask, noise},
+};
 
-use crate::offloads::offload;
+use crate::{doctor::programs::XDP, offloads::offload, startup::run, survival::traces};
 
 fn native() -> String {
     format!("{POLICY}datapath: {{ xdp: native }}\n")
@@ -61,11 +64,10 @@ fn xdp_forwards_only_to_where_frames_arrive() -> Result<()> {
         ensure!(station(&lab, name)?.forwards == 0, "{name}: forwarded frames would be lost");
         offload(other, "eth0", "gro on")?;
     }
-    for (name, other, mac) in [("lan0", &lab.internet, LAN_MAC), ("wan0", &lab.lan, WAN_MAC)] {
+    for (name, mac) in [("lan0", LAN_MAC), ("wan0", WAN_MAC)] {
         expect(&gateway, name, true, "unfinished checksums")?;
         let station = station(&lab, name)?;
         assert_eq!((station.forwards, station.address), (1, mac), "{name}");
-        let _ = other;
     }
     let screen = gateway.ctl("status")?.out;
     ensure!(screen.contains("lan0 (LAN): TC tcx, XDP native forwards (veth"), "{screen}");
@@ -135,6 +137,39 @@ fn queueing_that_xdp_would_bypass_is_said() -> Result<()> {
         ensure!(!seen["why"].as_str().context("no reason")?.contains("tbf"), "{seen}");
         Ok(())
     })
+}
+
+#[test]
+fn a_program_of_others_in_its_place_is_named() -> Result<()> {
+    let lab = Lab::new()?;
+    let before = traces(&lab)?;
+    let theirs = XDP.attach(&lab.gw, "wan0")?;
+    let ran = run(&lab, &native(), |_| {})?;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    ensure!(ran.err.contains("wan0 takes no native XDP program: another XDP program is there"), "{}", ran.err);
+    drop(theirs);
+    eventually("nothing to be left attached", || {
+        ensure!(traces(&lab)? == before);
+        Ok(())
+    })
+}
+
+#[test]
+fn large_mtus_are_taken_and_large_packets_arrive() -> Result<()> {
+    let lab = Lab::new()?;
+    for (namespace, interface) in [(&lab.gw, "lan0"), (&lab.gw, "wan0"), (&lab.lan, "eth0"), (&lab.internet, "eth0")] {
+        namespace.ip(&format!("link set {interface} mtu 9000"))?;
+    }
+    ready_for_xdp(&lab)?;
+    let gateway = lab.start(&native())?;
+    expect(&gateway, "wan0", true, "")?;
+    let media = std::net::SocketAddr::from((THULIUM, 16_000));
+    let _server = Echo::new(&lab.internet, &[media])?;
+    let client = lab.lan.udp((CLIENT, 0))?;
+    for length in [8900, 100, 8900, 1400, 8900] {
+        ask(&client, media, &noise(length))?;
+    }
+    gateway.expect_refused(&[])
 }
 
 #[test]

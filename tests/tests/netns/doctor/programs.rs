@@ -14,7 +14,7 @@ use thulium_tests::{
 use super::{Doctor, fix, named_and_fixed};
 
 /// A program that lets everything pass, of the type and for the hook of these numbers of `linux/bpf.h`.
-struct Foreign {
+pub(crate) struct Foreign {
     kind: u32,
     attach: u32,
     /// What it returns.
@@ -24,11 +24,11 @@ struct Foreign {
 /// `BPF_PROG_TYPE_SCHED_CLS` at `BPF_TCX_INGRESS`; `TC_ACT_OK` ends the line of programs.
 const TCX: Foreign = Foreign { kind: 3, attach: 46, verdict: 0 };
 /// `BPF_PROG_TYPE_XDP` at `BPF_XDP`; `XDP_PASS`.
-const XDP: Foreign = Foreign { kind: 6, attach: 37, verdict: 2 };
+pub(crate) const XDP: Foreign = Foreign { kind: 6, attach: 37, verdict: 2 };
 
 impl Foreign {
     /// Loads it and attaches it in front of all others, for as long as the link is held.
-    fn attach(&self, namespace: &Namespace, interface: &str) -> Result<OwnedFd> {
+    pub(crate) fn attach(&self, namespace: &Namespace, interface: &str) -> Result<OwnedFd> {
         /// Place of the other program, for which none stands: in front of all.
         const BEFORE: u32 = 1 << 3;
         namespace.run(|| {

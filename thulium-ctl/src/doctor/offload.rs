@@ -38,7 +38,7 @@ fn of_interface(name: &str, features: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if is_on("large-receive-offload") {
         let meaning = "The card joins packets in a way that cannot be undone: what is forwarded comes out in other sizes, or not at \
-                       all.";
+                       all. Some drivers take no XDP program meanwhile.";
         findings
             .push(Finding::fail(OFFLOAD, format!("{name} has large-receive-offload on"), meaning).fixed_by(off("lro")));
     }

@@ -34,9 +34,9 @@ pub(super) fn explain(facts: &Facts, error: &anyhow::Error) -> Refusal {
         },
         libc::EOPNOTSUPP => Refusal {
             why: format!("its driver ({driver}) takes no native XDP program"),
-            remedy:
-                "In a virtual machine it may be the host that prevents it: large receive offload, or too few queues."
-                    .to_owned(),
+            remedy: format!(
+                "It may after `ethtool -K {name} lro off`; in a virtual machine, if the host does not join packets for its guest."
+            ),
         },
         _ => Refusal {
             why: format!("its driver ({driver}) refuses XDP: {error:#}"),

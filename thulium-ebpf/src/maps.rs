@@ -28,7 +28,7 @@ use crate::{
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 
 /// Sessions: two directed entries each.
-pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288, LAZY>;
+pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288>;
 /// Sessions in the order in which the sweeper looks at them. One may be gone from the sessions: these are hints, the sessions
 /// themselves are the truth.
 pub type Sweep<A> = Queue<SweepItem<A>, 266_240>;
@@ -119,7 +119,7 @@ pub trait Tables: Address {
 /// The maps of a family.
 macro_rules! tables {
     (
-        $module:ident, $address:ty, $flows:literal, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
+        $module:ident, $address:ty, $flows:literal, $flows_flags:expr, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
         $client_prefixes:literal, $remotes:literal, $learned:literal, $queries:literal,
         $resolvers:literal, $hops:literal, $scratch:literal
     ) => {
@@ -127,7 +127,7 @@ macro_rules! tables {
             use super::*;
 
             #[btf_map(name = $flows)]
-            static FLOWS: Flows<$address> = HashMap::new();
+            static FLOWS: HashMap<FlowKey<$address>, FlowEntry<$address>, 524_288, { $flows_flags }> = HashMap::new();
             #[btf_map(name = $sweep)]
             static SWEEP: Sweep<$address> = Queue::new();
             #[btf_map(name = $clients)]
@@ -154,7 +154,8 @@ macro_rules! tables {
             impl Tables for $address {
                 #[inline(always)]
                 fn flows() -> &'static Flows<Self> {
-                    &FLOWS
+                    // SAFETY: a program knows a map by the address of its definition alone; the flags are the loader's.
+                    unsafe { &*(&raw const FLOWS).cast() }
                 }
 
                 #[inline(always)]
@@ -220,6 +221,8 @@ tables!(
     ipv4,
     Address4,
     "flows4",
+    // Made with the map: an allocation costs as much as all else at an opening, and can fail.
+    0,
     "sweep4",
     "clients4",
     "hellos4",
@@ -236,6 +239,8 @@ tables!(
     ipv6,
     Address6,
     "flows6",
+    // Made as they come: many a gateway has no IPv6.
+    LAZY,
     "sweep6",
     "clients6",
     "hellos6",
@@ -249,7 +254,7 @@ tables!(
     "scratch6"
 );
 
-/// Client endpoint on an uplink → external endpoint. Only IPv4 is translated.
+/// Client endpoint on an uplink → external endpoint, where it has another port outside than its own. Only IPv4 is translated.
 #[btf_map(name = "mappings4")]
 pub static MAPPINGS: HashMap<MappingKey<Address4>, Endpoint<Address4>, 262_144, LAZY> = HashMap::new();
 
@@ -259,7 +264,7 @@ pub static RESTING: Queue<RestingPort, RESTING_PORTS> = Queue::new();
 
 /// External endpoint → the client endpoint that owns it, or owned it until it began to rest.
 #[btf_map(name = "ports4")]
-pub static PORTS: HashMap<PortKey<Address4>, PortOwner<Address4>, 262_144, LAZY> = HashMap::new();
+pub static PORTS: HashMap<PortKey<Address4>, PortOwner<Address4>, 262_144> = HashMap::new();
 
 /// Replies that the kernel's own NAT awaits at our external address, where a mapping may have the same port. As they arrive at
 /// the uplink → `CLOCK_MONOTONIC` of the last packet that asked for them, nanoseconds.

@@ -276,10 +276,13 @@ impl Gateway {
 
     /// Entries of the session table, the mappings, the ports that are in use and the clients that have sessions.
     pub(crate) fn sizes(&mut self) -> [usize; 4] {
+        let used: Vec<_> = self.owners().into_iter().filter(|(_, owner)| owner.sessions > 0).collect();
+        // A port of its own needs no entry among the mappings.
+        let own = used.iter().filter(|(key, owner)| key.port == owner.client.port).count();
         [
             self.flows().len(),
-            self.hash::<MappingKey<Address4>, Endpoint<Address4>>("mappings4").keys().count(),
-            self.owners().iter().filter(|(_, owner)| owner.sessions > 0).count(),
+            own + self.hash::<MappingKey<Address4>, Endpoint<Address4>>("mappings4").keys().count(),
+            used.len(),
             self.clients().iter().filter(|(_, client)| client.sessions > 0).count(),
         ]
     }

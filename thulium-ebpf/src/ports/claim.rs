@@ -10,7 +10,8 @@ use aya_ebpf::{
 };
 
 use super::{
-    PROBES, candidate, may_keep,
+    PROBES, candidate,
+    may_keep,
     rest::{lay_down, remove, remove_if_rested, take_back},
 };
 use crate::{
@@ -49,7 +50,7 @@ pub(super) fn claim<H: Hook>(
     let mut search =
         Search { frame, packet, moment, address: uplink.address, port: packet.source_port, claim: Claim::Taken };
     if may_keep(search.port, moment.settings) && take_own_back(&search) {
-        return Ok(Endpoint::new(search.address, search.port));
+        return Ok(search.external());
     }
     if !client::may_map(&packet.source, moment) {
         return Err(Reason::ClientPorts);
@@ -58,7 +59,7 @@ pub(super) fn claim<H: Hook>(
     // SAFETY: `search` lives through the call.
     unsafe { bpf_loop(PROBES, probe::<H> as *mut c_void, (&raw mut search).cast(), 0) };
     match search.claim {
-        Claim::Won => Ok(Endpoint::new(search.address, search.port)),
+        Claim::Won => Ok(search.external()),
         Claim::Taken => Err(Reason::PortsExhausted),
         Claim::Full => Err(Reason::SessionsFull),
     }
@@ -80,6 +81,10 @@ struct Search<'a, H> {
 impl<H> Search<'_, H> {
     fn key(&self) -> PortKey<Address4> {
         PortKey { address: self.address, port: self.port, protocol: self.packet.protocol, pad: 0 }
+    }
+
+    const fn external(&self) -> Endpoint<Address4> {
+        Endpoint::new(self.address, self.port)
     }
 
     fn client(&self) -> Endpoint<Address4> {

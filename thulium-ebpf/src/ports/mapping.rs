@@ -1,4 +1,7 @@
 //! Mappings: the same external endpoint for all sessions of a client's endpoint (RFC 4787 REQ-1).
+//!
+//! Where a client's endpoint has its own port outside, as most do, the port's owner says it, and that is the mapping. Another port
+//! stands in [`MAPPINGS`].
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 
@@ -34,6 +37,10 @@ pub(super) fn hold<H: Hook>(
         return Err(Reason::NoUplinkAddress);
     }
     let client = Endpoint::new(packet.source, packet.source_port);
+    let own = Endpoint::new(uplink.address, packet.source_port);
+    if hold_port(&own, packet.protocol, &client) {
+        return Ok(own);
+    }
     let key = MappingKey { client, epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink };
     if let Some(external) = MAPPINGS.get_ptr(key) {
         // SAFETY: a live map value of plain words.
@@ -45,7 +52,16 @@ pub(super) fn hold<H: Hook>(
         let _ = MAPPINGS.remove(key);
     }
     let external = claim(frame, packet, uplink, moment)?;
+    if external == own {
+        return Ok(own);
+    }
     match MAPPINGS.insert(key, external, u64::from(BPF_NOEXIST)) {
+        Ok(()) if hold_port(&own, packet.protocol, &key.client) => {
+            // Another CPU was faster, and got the client's own port, which was somebody else's a moment ago.
+            let _ = MAPPINGS.remove(key);
+            discard(&external, packet.protocol);
+            Ok(own)
+        }
         Ok(()) => Ok(external),
         Err(EXISTS) => {
             // Another CPU was faster: its mapping is the client's.
@@ -77,6 +93,20 @@ fn hold_port(external: &Endpoint<Address4>, protocol: u8, client: &Endpoint<Addr
 pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u16, uplink: u8, now: u64) {
     let port = PortKey { address: held.address, port: held.port, protocol: key.protocol, pad: 0 };
     let Some(owner) = take_last(&port) else { return };
+    if held.port != key.source_port {
+        unmap(key, held, epoch, uplink);
+    }
+    // The port comes last: until then nobody can have it, and no new mapping can lead to it.
+    if now == UNUSED {
+        remove(&port, owner);
+    } else {
+        lay_down(&port, owner, now);
+    }
+}
+
+/// Removes the mapping of a client's endpoint, given a LAN-side key of it, if it leads to the external endpoint that it `held`.
+#[inline(always)]
+fn unmap(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch: u16, uplink: u8) {
     let client = Endpoint::new(key.source, key.source_port);
     let mapping = MappingKey { client, epoch, protocol: key.protocol, uplink };
     if let Some(external) = MAPPINGS.get_ptr(mapping) {
@@ -84,11 +114,5 @@ pub(super) fn release(key: &FlowKey<Address4>, held: &Endpoint<Address4>, epoch:
         if unsafe { *external } == *held {
             let _ = MAPPINGS.remove(mapping);
         }
-    }
-    // The port comes last: until then nobody can have it, and no new mapping can lead to it.
-    if now == UNUSED {
-        remove(&port, owner);
-    } else {
-        lay_down(&port, owner, now);
     }
 }

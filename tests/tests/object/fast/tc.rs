@@ -24,8 +24,6 @@ const LARGE: [u8; NARROW] = [7; NARROW];
 /// What would be wide enough, bytes.
 const WIDE: u32 = 1500;
 
-
-
 /// A gateway with narrow links, and a phone's session.
 fn narrow() -> Gateway {
     let gateway = with_session();
@@ -52,7 +50,7 @@ const HOOKS: [Hook; 2] = [Hook::Lan, Hook::Uplink];
 impl Gateway {
     /// Lets every CPU remember the next hops of the session between client and server.
     fn remember(&mut self) {
-        let asked = (now() >> TICK) as u32 - 1;
+        let asked = thulium_ebpf::abi::ticks(now()) - 1;
         let (lan, wan) = (self.lan, self.wan);
         let router = [198, 51, 100, 254];
         for (to, interface, next) in [(SERVER, wan, router), (CLIENT, lan, CLIENT.octets())] {

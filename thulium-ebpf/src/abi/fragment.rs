@@ -30,13 +30,14 @@ pub struct Datagram {
     pub source_port: Port,
     /// Destination port as it arrived.
     pub destination_port: Port,
-    /// The [`Path`](super::Path) that its first fragment took, as a number; the others follow it.
-    pub path: u8,
-    /// 1: the first fragment was refused, since no session awaits it; 0: it passed.
-    pub refused: u8,
+    /// The [`Path`](super::Path) that its first fragment took, as a number, and the others follow; or [`NOWHERE`].
+    pub path: u16,
     /// Bytes of it that have passed.
     pub passed: Extents,
 }
+
+/// In place of a path: the first fragment was refused, since no session awaits it.
+pub const NOWHERE: u16 = u16::MAX;
 
 /// Separate stretches of a datagram that are kept.
 pub const EXTENTS: usize = 4;

@@ -22,7 +22,7 @@ pub use flow::{
     Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PATHS, Path, PinCause, PortKey, PortOwner,
     RestingPort, Side, SweepItem, TcpState,
 };
-pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey};
+pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, NOWHERE};
 pub use net::{Address, Address4, Address6, Port};
 pub use order::{EndSession, Forget, OrderOutcome, Sweep, Unpin};
 pub use policy::{

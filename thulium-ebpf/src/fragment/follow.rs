@@ -5,7 +5,7 @@
 
 use super::{LIFETIME, MEMORY, Misfit};
 use crate::{
-    abi::{Datagram, Extent, Extents, Path, Reason, Side},
+    abi::{Datagram, Extent, Extents, NOWHERE, Path, Reason, Side},
     maps::Tables,
     moment::Moment,
     parse::{Fragment, Packet},
@@ -33,12 +33,12 @@ fn follow<A: Tables>(packet: &mut Packet<A>, known: &Datagram, moment: &Moment) 
     if is_stale(moment.now, known.seen, LIFETIME) {
         return Some(Reason::FragmentStale);
     }
-    if known.refused == 1 {
+    if known.path == NOWHERE {
         return Some(Reason::NoSession);
     }
     packet.source_port = known.source_port;
     packet.destination_port = known.destination_port;
-    packet.needs_kernel = known.path == Path::Kernel as u8;
+    packet.needs_kernel = known.path == Path::Kernel as u16;
     None
 }
 
@@ -47,7 +47,7 @@ fn follow<A: Tables>(packet: &mut Packet<A>, known: &Datagram, moment: &Moment) 
 pub fn send<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Moment) -> Option<Reason> {
     match packet.fragment {
         Fragment::Whole => None,
-        Fragment::First => begin(packet, side, Some(path), moment),
+        Fragment::First => begin(packet, side, path as u16, moment),
         Fragment::Later => add(packet, side),
     }
 }
@@ -56,18 +56,18 @@ pub fn send<A: Tables>(packet: &Packet<A>, side: Side, path: Path, moment: &Mome
 #[inline(always)]
 pub fn refuse<A: Tables>(packet: &Packet<A>, side: Side, moment: &Moment) {
     if packet.fragment == Fragment::First {
-        begin(packet, side, None, moment);
+        begin(packet, side, NOWHERE, moment);
     }
 }
 
-/// Keeps what the later fragments need of the first one. `path`: the one it takes; none if it is refused.
+/// Keeps what the later fragments need of the first one. `path`: the one it takes, as in [`Datagram::path`].
 #[inline(never)]
-fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Option<Path>, moment: &Moment) -> Option<Reason> {
+fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: u16, moment: &Moment) -> Option<Reason> {
     let key = packet.fragment_key(side);
     if let Some(known) = A::fragments().get_ptr(&key) {
         // SAFETY: a live map value of plain words.
-        let (seen, refused) = unsafe { ((*known).seen, (*known).refused) };
-        if !is_stale(moment.now, seen, LIFETIME) && refused == 0 {
+        let (seen, path) = unsafe { ((*known).seen, (*known).path) };
+        if !is_stale(moment.now, seen, LIFETIME) && path != NOWHERE {
             return Some(Reason::FragmentOverlap);
         }
     }
@@ -77,8 +77,7 @@ fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: Option<Path>, moment: 
         seen: moment.now,
         source_port: packet.source_port,
         destination_port: packet.destination_port,
-        path: path.unwrap_or(Path::Kernel) as u8,
-        refused: u8::from(path.is_none()),
+        path,
         passed,
     };
     // A full table forgets the oldest datagram: its rest is refused, and counted.

@@ -7,7 +7,7 @@ use aya::{
 };
 use nix::net::if_::if_nametoindex;
 use thulium_ebpf::{
-    abi::{Address4, Address6, Interface, Side, Uplink, UplinkState},
+    abi::{Address4, Address6, Interface, Side, Uplink, UplinkState, ticks},
     fast::Hop,
 };
 
@@ -50,7 +50,7 @@ const HOOKS: [Hook; 2] = [Hook::Lan, Hook::Uplink];
 impl Gateway {
     /// Lets every CPU remember the next hops of the session between client and server.
     fn remember(&mut self) {
-        let asked = thulium_ebpf::abi::ticks(now()) - 1;
+        let asked = ticks(now()) - 1;
         let (lan, wan) = (self.lan, self.wan);
         let router = [198, 51, 100, 254];
         for (to, interface, next) in [(SERVER, wan, router), (CLIENT, lan, CLIENT.octets())] {
@@ -90,9 +90,10 @@ impl Gateway {
         self.run(hook, &framed(packet), 0, segments)
     }
 
-    /// True if a large packet takes the long way, which does not send it on.
+    /// True if a large packet takes the long way, which does not send it on; its sender may be told so.
     fn is_long(&mut self, hook: Hook, packet: &[u8]) -> bool {
-        self.remembering_once(hook, packet, 0).action != Action::Redirect
+        let ran = self.remembering_once(hook, packet, 0);
+        ran.action != Action::Redirect || ran.is_answer_to(packet)
     }
 }
 

@@ -10,8 +10,7 @@ use aya_ebpf::{
 };
 
 use super::{
-    PROBES, candidate,
-    may_keep,
+    PROBES, candidate, may_keep,
     rest::{lay_down, remove, remove_if_rested, take_back},
 };
 use crate::{

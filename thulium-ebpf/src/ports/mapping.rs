@@ -36,47 +36,67 @@ pub(super) fn hold<H: Hook>(
     if uplink.interface == 0 || uplink.address.is_unspecified() {
         return Err(Reason::NoUplinkAddress);
     }
-    let client = Endpoint::new(packet.source, packet.source_port);
-    let own = Endpoint::new(uplink.address, packet.source_port);
-    if hold_port(&own, packet.protocol, &client) {
-        return Ok(own);
+    let mut external = Endpoint::new(uplink.address, packet.source_port);
+    if hold_port(&external, packet.protocol, &client(packet)) || hold_mapped(packet, ends, &mut external) {
+        return Ok(external);
     }
-    let key = MappingKey { client, epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink };
-    if let Some(external) = MAPPINGS.get_ptr(key) {
-        // SAFETY: a live map value of plain words.
-        let external = unsafe { *external };
-        if hold_port(&external, packet.protocol, &key.client) {
-            return Ok(external);
-        }
-        // Its last session ended this very moment: the mapping is made anew.
-        let _ = MAPPINGS.remove(key);
+    external = claim(frame, packet, uplink, moment)?;
+    if external.port == packet.source_port {
+        return Ok(external);
     }
-    let external = claim(frame, packet, uplink, moment)?;
-    if external == own {
-        return Ok(own);
+    match map(packet, ends, &mut external) {
+        0 => Ok(external),
+        EXISTS if hold_mapped(packet, ends, &mut external) => Ok(external),
+        EXISTS => Err(Reason::PortsExhausted),
+        _ => Err(Reason::SessionsFull),
     }
-    match MAPPINGS.insert(key, external, u64::from(BPF_NOEXIST)) {
-        Ok(()) if hold_port(&own, packet.protocol, &key.client) => {
-            // Another CPU was faster, and got the client's own port, which was somebody else's a moment ago.
-            let _ = MAPPINGS.remove(key);
-            discard(&external, packet.protocol);
-            Ok(own)
-        }
-        Ok(()) => Ok(external),
-        Err(EXISTS) => {
-            // Another CPU was faster: its mapping is the client's.
-            discard(&external, packet.protocol);
-            match MAPPINGS.get_ptr(key) {
-                // SAFETY: as above.
-                Some(winner) if hold_port(unsafe { &*winner }, packet.protocol, &key.client) => Ok(unsafe { *winner }),
-                _ => Err(Reason::PortsExhausted),
-            }
-        }
-        Err(_) => {
-            discard(&external, packet.protocol);
-            Err(Reason::SessionsFull)
-        }
+}
+
+/// The endpoint that a packet's sessions share.
+#[inline(always)]
+const fn client(packet: &Packet<Address4>) -> Endpoint<Address4> {
+    Endpoint::new(packet.source, packet.source_port)
+}
+
+#[inline(always)]
+const fn key(packet: &Packet<Address4>, ends: &Ends) -> MappingKey<Address4> {
+    MappingKey { client: client(packet), epoch: ends.epoch, protocol: packet.protocol, uplink: ends.uplink }
+}
+
+/// Holds the external endpoint that the client's endpoint is mapped to, if it is. A function of its own for the sake of the stack, as
+/// the next one.
+#[inline(never)]
+fn hold_mapped(packet: &Packet<Address4>, ends: &Ends, external: &mut Endpoint<Address4>) -> bool {
+    let key = key(packet, ends);
+    let Some(mapped) = MAPPINGS.get_ptr(key) else { return false };
+    // SAFETY: a live map value of plain words.
+    let mapped = unsafe { *mapped };
+    if hold_port(&mapped, key.protocol, &key.client) {
+        *external = mapped;
+        return true;
     }
+    // Its last session ended this very moment: the mapping is made anew.
+    let _ = MAPPINGS.remove(key);
+    false
+}
+
+/// Maps the client's endpoint to the external one that was claimed for it, unless another CPU was faster: what was claimed is given
+/// back. Then either that CPU got the client's own port, which was somebody else's a moment ago, and this session shares it; or it
+/// mapped the endpoint, and this fails with [`EXISTS`]. 0 is success.
+#[inline(never)]
+fn map(packet: &Packet<Address4>, ends: &Ends, external: &mut Endpoint<Address4>) -> i32 {
+    let inserted = MAPPINGS.insert(key(packet, ends), *external, u64::from(BPF_NOEXIST));
+    let own = Endpoint::new(external.address, packet.source_port);
+    if inserted.is_ok() && !hold_port(&own, packet.protocol, &client(packet)) {
+        return 0;
+    }
+    discard(external, packet.protocol);
+    if let Err(error) = inserted {
+        return error;
+    }
+    let _ = MAPPINGS.remove(key(packet, ends));
+    *external = own;
+    0
 }
 
 /// Counts one more session on an external endpoint that `client` owns. False if it does not own it, or not any more.

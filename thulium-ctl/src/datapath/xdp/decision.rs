@@ -63,7 +63,17 @@ fn misplaced(facts: &Facts) -> Option<String> {
         _ => {}
     }
     let runs_none = facts.features.is_some_and(|features| !features.runs);
-    runs_none.then(|| format!("its driver ({}) has no native XDP", facts.driver))
+    runs_none.then(|| without_xdp(facts))
+}
+
+/// A driver that knows XDP may be kept from it by what its hardware does: mlx5's joins packets.
+fn without_xdp(Facts { name, driver, .. }: &Facts) -> String {
+    if TRANSMITTING.contains(&driver.as_str()) {
+        return format!(
+            "its driver ({driver}) offers no native XDP at present; it may after `ethtool -K {name} lro off rx-gro-hw off`"
+        );
+    }
+    format!("its driver ({driver}) has no native XDP")
 }
 
 /// Frames of a VLAN device would look like the interface's own.

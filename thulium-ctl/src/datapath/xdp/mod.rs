@@ -1,6 +1,6 @@
 //! Where XDP is right, its programs there, and the interfaces between which it forwards.
 //!
-//! * `facts`: what the kernel says of an interface; `netdev`: what drivers say that they can do.
+//! * `facts`: what the kernel says of an interface; `netdev`: what drivers say that they can do (by `generic` netlink).
 //! * `decision`: whether to attach, and whether to forward, and why not. Pure.
 //! * `attach`: programs → interfaces; `refusal`: why a driver takes none.
 //! * `stations`: the map by which the programs know where they may forward.
@@ -11,6 +11,7 @@
 mod attach;
 mod decision;
 mod facts;
+mod generic;
 mod netdev;
 mod refusal;
 mod stations;

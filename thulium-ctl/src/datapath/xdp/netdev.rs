@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, io};
 
 use rtnetlink::{
-    packet_core::{
-        DecodeError, NLA_HEADER_SIZE, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlasIterator,
-    },
+    packet_core::NlasIterator,
     sys::{AsyncSocket as _, AsyncSocketExt as _, TokioSocket, protocols::NETLINK_GENERIC},
 };
 
+use super::generic::{Generic, attribute};
 use crate::datapath::netlink::Netlink;
 
 /// The kernel's directory of families (`GENL_ID_CTRL`).
@@ -134,57 +133,6 @@ impl Family {
             is_ours.then_some(id)
         };
         Some(Self { id, changes: NlasIterator::new(groups).flatten().find_map(|one| group(one.value())) })
-    }
-}
-
-/// A message of generic netlink (`struct genlmsghdr`, and attributes).
-#[derive(Clone, Debug)]
-struct Generic {
-    family: u16,
-    command: u8,
-    attributes: Vec<u8>,
-}
-
-impl Generic {
-    /// The value of the first attribute of a kind.
-    fn attribute(&self, kind: u16) -> Option<&[u8]> {
-        attribute(&self.attributes, kind)
-    }
-}
-
-fn attribute(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    let found = NlasIterator::new(attributes).flatten().find(|one| one.kind() == kind)?;
-    let end = usize::from(found.length());
-    found.into_inner().get(NLA_HEADER_SIZE..end)
-}
-
-/// Command, version, and two reserved bytes.
-const HEADER: usize = 4;
-
-impl NetlinkSerializable for Generic {
-    fn message_type(&self) -> u16 {
-        self.family
-    }
-
-    fn buffer_len(&self) -> usize {
-        HEADER + self.attributes.len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        const VERSION: u8 = 1;
-        buffer[..HEADER].copy_from_slice(&[self.command, VERSION, 0, 0]);
-        buffer[HEADER..].copy_from_slice(&self.attributes);
-    }
-}
-
-impl NetlinkDeserializable for Generic {
-    type Error = DecodeError;
-
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
-        let Some((command, attributes)) = payload.first().zip(payload.get(HEADER..)) else {
-            return Err(DecodeError::from("a message of generic netlink without its header"));
-        };
-        Ok(Self { family: header.message_type, command: *command, attributes: attributes.to_vec() })
     }
 }
 

@@ -71,6 +71,8 @@ fn the_loopback_interface() {
 fn a_driver_without_native_xdp() {
     let facts = Facts { features: Some(Features::default()), ..with_driver("e1000e") };
     is_left_out(&facts, "its driver (e1000e) has no native XDP");
+    let joining = Facts { driver: "mlx5_core".to_owned(), ..facts };
+    is_left_out(&joining, "offers no native XDP at present; it may after `ethtool -K eth0 lro off rx-gro-hw off`");
 }
 
 #[test]

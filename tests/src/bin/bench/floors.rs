@@ -7,6 +7,7 @@ use crate::{
     results::Results,
     sample::{Contender, Direction},
     statistics::{Case, Spread},
+    text,
 };
 
 /// How many times cheaper than nftables a packet is with `xdp: native`, by flows.
@@ -110,21 +111,21 @@ fn packets(results: &Results, direction: Direction) -> Vec<Floor> {
     for (flows, least) in NATIVE {
         let native = case(Contender::XdpNative, flows);
         let ratio = results.samples.ratio(native.of(Contender::Nftables), native);
-        let what = format!("xdp: native, {flows} flows, {way}: times cheaper than nftables");
+        let what = format!("xdp: native, {}, {way}: times cheaper than nftables", text::flows(flows));
         floors.push(Floor::new(what, Bound::AtLeast(least), ratio));
     }
     let native = case(Contender::XdpNative, 1_000);
     let speed = results.samples.ratio(native.of(Contender::BareRedirect), native);
-    let what = format!("xdp: native, 1000 flows, {way}: part of the bare redirect's speed");
+    let what = format!("xdp: native, 1,000 flows, {way}: part of the bare redirect's speed");
     floors.push(Floor::new(what, Bound::AtLeast(OF_LIMIT), speed));
     let off = case(Contender::XdpOff, 1_000);
     let ratio = results.samples.ratio(off.of(Contender::Nftables), off);
-    let what = format!("xdp: off, 1000 flows, {way}: times cheaper than nftables");
+    let what = format!("xdp: off, 1,000 flows, {way}: times cheaper than nftables");
     floors.push(Floor::new(what, Bound::AtLeast(OFF), ratio));
     for contender in [Contender::XdpOff, Contender::XdpNative] {
         let one = case(contender, 1);
         let growth = results.samples.ratio(one.over(1_000_000), one);
-        let what = format!("{}, {way}: times dearer over 1000000 flows than over 1", contender.name());
+        let what = format!("{}, {way}: times dearer over 1,000,000 flows than over 1", contender.name());
         floors.push(Floor::new(what, Bound::AtMost(GROWTH), growth));
     }
     floors
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn eight_times_cheaper_is_held_and_less_is_not() {
-        let what = "xdp: native, 1000 flows, out: times cheaper than nftables";
+        let what = "xdp: native, 1,000 flows, out: times cheaper than nftables";
         for (cost, expected) in [(200.0, Outcome::Held), (201.0, Outcome::NotReached)] {
             let mut results = results();
             let native = CASE.of(Contender::XdpNative);
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn half_the_limits_speed_means_at_most_twice_its_cost() {
-        let what = "xdp: native, 1000 flows, out: part of the bare redirect's speed";
+        let what = "xdp: native, 1,000 flows, out: part of the bare redirect's speed";
         for (cost, expected) in [(240.0, Outcome::Held), (242.0, Outcome::NotReached)] {
             let mut results = results();
             let [native, bare] = [Contender::XdpNative, Contender::BareRedirect].map(|contender| CASE.of(contender));

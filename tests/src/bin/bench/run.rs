@@ -10,6 +10,7 @@ use crate::{
     results::{LeftOut, Results},
     rig::{Labs, Opened, Rig},
     sample::{Contender, Direction},
+    text,
 };
 
 /// What starting the gateways is thought to take, seconds.
@@ -63,7 +64,7 @@ fn with_rig(plan: &Plan, progress: &mut Progress, results: &mut Results) -> Resu
 
 /// Gives every contender so many sessions.
 fn open(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress, results: &mut Results) -> Result<()> {
-    progress.stage(format!("Opening, {flows} flows"));
+    progress.stage(format!("Opening, {}", text::flows(flows)));
     for contender in &plan.contenders {
         progress.step(contender.name());
         if let Opened::Impossible(reason) = rig.open(*contender, flows)? {
@@ -76,7 +77,7 @@ fn open(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress, res
 
 /// Measures established sessions, both directions in every round.
 fn rounds(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut Progress, results: &mut Results) -> Result<()> {
-    progress.stage(format!("Established sessions, {flows} flows"));
+    progress.stage(format!("Established sessions, {}", text::flows(flows)));
     for round in 0..plan.rounds {
         progress.round(round, plan.rounds);
         for direction in Direction::ALL {

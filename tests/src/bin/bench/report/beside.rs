@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 
-use super::{
-    table::Table,
+use super::table::Table;
+use crate::{
+    results::Results,
+    sample::Contender,
     text::{count, figure, or_none},
 };
-use crate::{results::Results, sample::Contender};
 
 /// This product's contenders.
 const PRODUCTS: [Contender; 2] = [Contender::XdpOff, Contender::XdpNative];

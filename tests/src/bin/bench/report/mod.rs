@@ -1,6 +1,6 @@
 //! What is made of a run: tables, a document, a plot, and figures for programs.
 //!
-//! * [`table`]: a table, for terminal and document; [`tables`], [`beside`]: all of them. [`text`]: figures in them.
+//! * [`table`]: a table, for terminal and document; [`tables`], [`beside`]: all of them.
 //! * [`plot`]: the plot, on its [`scale`]. [`json`]: everything, for programs.
 
 mod beside;
@@ -9,7 +9,6 @@ mod plot;
 mod scale;
 mod table;
 mod tables;
-mod text;
 
 use std::{fs, path::Path};
 
@@ -18,7 +17,8 @@ use anyhow::{Context, Result};
 use self::{table::Table, tables::tables};
 use crate::{
     floors::{Floor, floors},
-    results::Results,
+    results::{LeftOut, Results},
+    text,
 };
 
 /// What a run came to.
@@ -72,8 +72,8 @@ impl Report {
 
 /// Who could not be compared, and why.
 fn remarks(results: &Results) -> Vec<String> {
-    let remark = |left: &crate::results::LeftOut| {
-        format!("Not compared over {} flows: {}: {}.", text::count(left.flows), left.contender.name(), left.reason)
+    let remark = |left: &LeftOut| {
+        format!("Not compared over {}: {}: {}.", text::flows(left.flows), left.contender.name(), left.reason)
     };
     results.left_out.iter().map(remark).collect()
 }
@@ -83,7 +83,6 @@ mod tests {
     use super::*;
     use crate::{
         machine::Machine,
-        results::LeftOut,
         sample::Contender,
         statistics::tests::{CASE, sample},
     };
@@ -100,7 +99,8 @@ mod tests {
     fn what_is_not_reached_and_who_is_left_out_is_said_in_sentences() {
         let results = results();
         let text = Report::of(&results).terminal(&results);
-        let missed = "Not reached: xdp: native, 1000 flows, out: times cheaper than nftables: 4.00, and 8 is promised.";
+        let missed =
+            "Not reached: xdp: native, 1,000 flows, out: times cheaper than nftables: 4.00, and 8 is promised.";
         assert!(text.contains(missed), "{text}");
         let left = "Not compared over 1,000,000 flows: nftables filter + masquerade: it has no room.";
         assert!(text.contains(left), "{text}");

@@ -3,23 +3,24 @@
 
 use std::fmt::Write as _;
 
-use super::{scale::Scale, text::figure};
+use super::scale::Scale;
 use crate::{
     results::Results,
     sample::{Contender, Direction},
     statistics::{Case, Spread},
+    text::figure,
 };
 
 const WIDTH: f64 = 980.0;
-const HEIGHT: f64 = 520.0;
+const HEIGHT: f64 = 530.0;
 /// Upper edge of the panels, and their height.
-const TOP: f64 = 74.0;
+const TOP: f64 = 86.0;
 const TALL: f64 = 330.0;
 /// Left edges of the panels, and their width.
 const LEFT: [f64; 2] = [70.0, 530.0];
 const WIDE: f64 = 425.0;
 /// Rows of the legend.
-const LEGEND: f64 = 462.0;
+const LEGEND: f64 = 476.0;
 
 const INK: &str = "#222222";
 const FAINT: &str = "#666666";

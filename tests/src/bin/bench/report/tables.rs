@@ -1,15 +1,12 @@
 //! The tables of a report: those of packets, and of what is promised.
 
-use super::{
-    beside,
-    table::Table,
-    text::{count, or_none, spread},
-};
+use super::{beside, table::Table};
 use crate::{
     floors::{Bound, Floor, Outcome},
     results::Results,
     sample::{Contender, Direction},
     statistics::{Case, Spread},
+    text::{flows, or_none, spread},
 };
 
 /// All of them, in the order of a report; those that have nothing to show are left out.
@@ -26,8 +23,8 @@ pub(crate) fn tables(results: &Results, floors: &[Floor]) -> Vec<Table> {
 }
 
 fn by_flows(results: &Results) -> impl Iterator<Item = String> {
-    let flows = results.flows.iter().map(|flows| if *flows == 1 { "1 flow".to_owned() } else { count(*flows) });
-    ["".to_owned()].into_iter().chain(flows)
+    let counts = results.flows.iter().map(|count| flows(*count));
+    [String::new()].into_iter().chain(counts)
 }
 
 /// What an established session's packet costs.
@@ -137,7 +134,7 @@ pub(crate) mod tests {
     #[test]
     fn costs_are_medians_with_quartiles() {
         let text = text(&costs(&results(), Direction::Out));
-        assert!(text.contains("|  | 1,000 |"), "{text}");
+        assert!(text.contains("|  | 1,000 flows |"), "{text}");
         assert!(text.contains("| nftables filter + masquerade | 1,700 (1,700–1,700) |"), "{text}");
     }
 

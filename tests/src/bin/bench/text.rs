@@ -3,12 +3,17 @@
 use crate::statistics::Spread;
 
 /// A count with its thousands apart.
-pub(super) fn count(value: u32) -> String {
+pub(crate) fn count(value: u32) -> String {
     figure(f64::from(value), 0)
 }
 
+/// A count of flows, in words.
+pub(crate) fn flows(value: u32) -> String {
+    format!("{} {}", count(value), if value == 1 { "flow" } else { "flows" })
+}
+
 /// A value with so many digits behind the point, its thousands apart.
-pub(super) fn figure(value: f64, digits: usize) -> String {
+pub(crate) fn figure(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let (whole, part) = text.split_once('.').map_or((text.as_str(), ""), |(whole, part)| (whole, part));
     let mut grouped = String::new();
@@ -24,13 +29,13 @@ pub(super) fn figure(value: f64, digits: usize) -> String {
 }
 
 /// Median and quartiles.
-pub(super) fn spread(spread: Spread, digits: usize) -> String {
+pub(crate) fn spread(spread: Spread, digits: usize) -> String {
     let [median, low, high] = [spread.median, spread.low, spread.high].map(|value| figure(value, digits));
     if spread.count == 1 { median } else { format!("{median} ({low}–{high})") }
 }
 
 /// The same, or that there is none.
-pub(super) fn or_none(value: Option<Spread>, digits: usize) -> String {
+pub(crate) fn or_none(value: Option<Spread>, digits: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| spread(value, digits))
 }
 
@@ -45,6 +50,11 @@ mod tests {
         assert_eq!(count(1_000_000), "1,000,000");
         assert_eq!(figure(12_345.678, 1), "12,345.7");
         assert_eq!(figure(-1_234.0, 0), "−1,234");
+    }
+
+    #[test]
+    fn one_flow_is_one() {
+        assert_eq!((flows(1), flows(1_000)), ("1 flow".to_owned(), "1,000 flows".to_owned()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! * [`rig`]: the gateways, the traffic through them, and the measuring. [`extra`]: what is measured beside the packets.
 //! * [`arguments`], [`plan`]: what is asked for, and what is measured for it. [`run`](mod@run): in which order; [`progress`]: how far.
 //! * [`results`]: what was found, on which [`machine`]. [`statistics`]: what may be concluded.
-//! * [`floors`]: what is promised. [`report`]: tables, a plot, and figures for programs; [`text`]: figures as text.
+//! * [`floors`](mod@floors): what is promised. [`report`]: tables, a plot, and figures for programs; [`text`]: figures as text.
 
 mod arguments;
 mod extra;

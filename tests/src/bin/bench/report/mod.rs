@@ -1,6 +1,6 @@
 //! What is made of a run: tables, a document, a plot, and figures for programs.
 //!
-//! * [`table`]: a table, for terminal and document; [`tables`], [`beside`]: all of them.
+//! * [`table`]: a table, for terminal and document; [`tables`](mod@tables), [`beside`]: all of them.
 //! * [`plot`]: the plot, on its [`scale`]. [`json`]: everything, for programs.
 
 mod beside;

@@ -1,6 +1,6 @@
 //! The gateways, one a contender, each between a source and a sink of its own; and the measuring.
 //!
-//! * [`site`]: one contender's gateway. [`conntrack`]: what nftables needs; [`policy`]: what they all enforce.
+//! * [`site`]: one contender's gateway. [`conntrack`]: what nftables needs; [`policy`](mod@policy): what they all enforce.
 //! * [`traffic`]: source and sink. [`cpu`]: the time that they and the gateway take.
 //!
 //! ```text

@@ -81,6 +81,8 @@ pub(crate) struct Sample {
     pub(crate) sent: u64,
     /// Packets that reached the sink.
     pub(crate) delivered: u64,
+    /// Packets that were lost where there is no gateway.
+    pub(crate) wire_lost: u64,
     /// CPU time per delivered packet of source, gateway and sink together, nanoseconds.
     pub(crate) whole: f64,
     /// The same of this round's source and sink alone, with no gateway between them, nanoseconds.
@@ -93,8 +95,8 @@ impl Sample {
         self.whole - self.wire
     }
 
-    /// True if it may be compared: no packet was lost.
+    /// True if it may be compared: no packet was lost, neither with a gateway nor without.
     pub(crate) const fn is_sound(&self) -> bool {
-        self.sent > 0 && self.sent == self.delivered
+        self.sent > 0 && self.sent == self.delivered && self.wire_lost == 0
     }
 }

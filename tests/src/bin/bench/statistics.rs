@@ -121,7 +121,17 @@ pub(crate) mod tests {
 
     pub(crate) fn sample(case: Case, round: u32, cost: f64) -> Sample {
         let Case { contender, direction, flows } = case;
-        Sample { contender, direction, flows, round, sent: 10, delivered: 10, whole: cost + 80.0, wire: 80.0 }
+        Sample {
+            contender,
+            direction,
+            flows,
+            round,
+            sent: 10,
+            delivered: 10,
+            wire_lost: 0,
+            whole: cost + 80.0,
+            wire: 80.0,
+        }
     }
 
     fn lost(case: Case, round: u32, cost: f64) -> Sample {
@@ -172,6 +182,14 @@ pub(crate) mod tests {
         assert_eq!(samples.ratio(CASE, native).unwrap().count, 3);
         assert!(close(samples.cost(native).unwrap().median, 200.0));
         assert_eq!((samples.lossy(native), samples.lossy(CASE)), ((1, 4), (0, 4)));
+    }
+
+    #[test]
+    fn a_round_that_lost_packets_without_a_gateway_is_not_compared() {
+        let mut samples = Samples::default();
+        let doubtful = Sample { wire_lost: 1, ..sample(CASE, 2, 1.0) };
+        samples.extend(vec![sample(CASE, 0, 1600.0), sample(CASE, 1, 1600.0), doubtful]);
+        assert_eq!((samples.lossy(CASE), samples.cost(CASE).unwrap().count), ((1, 3), 2));
     }
 
     #[test]

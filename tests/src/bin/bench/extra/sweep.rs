@@ -48,9 +48,10 @@ pub(crate) fn measure(rig: &mut Rig<'_>, plan: &Plan, flows: u32, progress: &mut
         progress.round(round, plan.few_rounds());
         for (product, sweeper) in &sweepers {
             results.time.push(*product, round, sweeper.sweep(sessions)?);
-            results.undisturbed.push(*product, round, rig.cost(*product, flows, packets)?);
-            let cost = sweeper.during(rig.cpu(), || rig.cost(*product, flows, packets))?;
-            if let Some(disturbed) = cost {
+            let undisturbed = rig.cost(*product, flows, packets)?;
+            let disturbed = sweeper.during(rig.cpu(), || rig.cost(*product, flows, packets))?;
+            if let (Some(undisturbed), Some(Some(disturbed))) = (undisturbed, disturbed) {
+                results.undisturbed.push(*product, round, undisturbed);
                 results.disturbed.push(*product, round, disturbed);
             }
             progress.advance(ROUND);

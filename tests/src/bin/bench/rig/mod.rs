@@ -106,13 +106,14 @@ impl<'labs> Rig<'labs> {
     pub(crate) fn round(&mut self, direction: Direction, flows: u32, round: u32, packets: u32) -> Result<Vec<Sample>> {
         let Self { traffic, wire, sites } = self;
         let wire = wire.send(traffic, direction, flows, packets, false)?;
+        let wire_lost = wire.lost();
         let mut samples = Vec::new();
         for site in sites {
             let Some(contender) = site.contender.filter(|_| site.flows >= flows) else { continue };
             let passage = site.send(traffic, direction, flows, packets, false)?;
             let Passage { sent, delivered, .. } = passage;
             let (whole, wire) = (each(passage), each(wire));
-            samples.push(Sample { contender, direction, flows, round, sent, delivered, whole, wire });
+            samples.push(Sample { contender, direction, flows, round, sent, delivered, wire_lost, whole, wire });
         }
         Ok(samples)
     }
@@ -129,18 +130,19 @@ impl<'labs> Rig<'labs> {
         let Self { traffic, wire, sites } = self;
         let wire = wire.begin(traffic, flows.clone())?;
         let passage = find(sites, contender)?.begin(traffic, flows)?;
-        Ok((passage.sent == passage.delivered).then(|| each(passage) - each(wire)))
+        Ok((passage.lost() + wire.lost() == 0).then(|| each(passage) - each(wire)))
     }
 
-    /// What packets out over `flows` cost a contender's gateway now, nanoseconds each, whatever else the machine does.
+    /// What packets out over `flows` cost a contender's gateway now, nanoseconds each, whatever else the machine does. None if some
+    /// were lost.
     ///
     /// # Errors
     /// When the source cannot be run.
-    pub(crate) fn cost(&mut self, contender: Contender, flows: u32, packets: u32) -> Result<f64> {
+    pub(crate) fn cost(&mut self, contender: Contender, flows: u32, packets: u32) -> Result<Option<f64>> {
         let Self { traffic, wire, sites } = self;
         let wire = wire.send(traffic, Direction::Out, flows, packets, false)?;
         let passage = find(sites, contender)?.send(traffic, Direction::Out, flows, packets, false)?;
-        Ok(each(passage) - each(wire))
+        Ok((passage.lost() + wire.lost() == 0).then(|| each(passage) - each(wire)))
     }
 
     /// The CPU that all of it is on.

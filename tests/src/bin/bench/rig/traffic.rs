@@ -38,6 +38,13 @@ pub(super) struct Passage {
     pub(super) time: u64,
 }
 
+impl Passage {
+    /// Packets that were sent and did not arrive.
+    pub(super) const fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.delivered)
+    }
+}
+
 impl Traffic {
     /// Loads the programs from the object of the bench: `THULIUM_BENCH_OBJECT`, else that of the target folder this program is in.
     ///

@@ -81,7 +81,7 @@ fn begin<A: Tables>(packet: &Packet<A>, side: Side, path: u16, moment: &Moment) 
         passed,
     };
     // A full table forgets the oldest datagram: its rest is refused, and counted.
-    let _ = A::fragments().insert(key, datagram, 0);
+    let _ = A::fragments().insert(&key, &datagram, 0);
     None
 }
 

@@ -8,7 +8,9 @@ use crate::{
 };
 
 /// The slot of an interface, among the uplinks or among those of the LAN, whichever it is one of.
-#[inline(always)]
+///
+/// A function of its own for the sake of the stack.
+#[inline(never)]
 pub fn slot_of(interface: u32) -> u8 {
     // SAFETY: a live map value of plain words.
     INTERFACES.get_ptr(interface).map_or(NO_SLOT, |entry| unsafe { (*entry).slot } as u8)

@@ -220,10 +220,7 @@ fn send_out<F: Forward, A: Network>(
         *outcome = Err(Refusal::of_flow(reason, flow));
         return;
     }
-    table::follow_client(&key, entry, frame.interface());
-    let passage = Passage { side: Side::Lan, path: Path::Tc, packets: frame.segments(), bytes: packet.length };
-    table::touch(entry, passage, moment.ticks());
-    table::step(&key, entry, packet);
+    note(frame, packet, entry, moment);
     if let Some(refusal) = floor::stop(frame, packet, (entry, Side::Lan), moment) {
         *outcome = Err(refusal);
         return;
@@ -232,4 +229,14 @@ fn send_out<F: Forward, A: Network>(
         .and_then(|()| clamp_mss(frame, packet, interface, moment))
         .and_then(|()| A::rewrite(frame, packet, Part::Source, rewrite));
     *outcome = edited.map(|()| Verdict::leave_by(slot)).ok_or(Reason::Malformed.into());
+}
+
+/// Notes that a client's packet of a session leaves. A function of its own for the sake of the stack.
+#[inline(never)]
+fn note<F: Forward, A: Network>(frame: &F, packet: &Packet<A>, entry: table::Entry<A>, moment: &Moment) {
+    let key = packet.key(Side::Lan);
+    table::follow_client(&key, entry, frame.interface());
+    let passage = Passage { side: Side::Lan, path: Path::Tc, packets: frame.segments(), bytes: packet.length };
+    table::touch(entry, passage, moment.ticks());
+    table::step(&key, entry, packet);
 }

@@ -1,6 +1,6 @@
 //! What takes the short way. What is expected is crafted anew with whole checksums.
 
-use thulium_ebpf::abi::Side;
+use thulium_ebpf::abi::{Side, Uplink};
 
 use super::*;
 
@@ -137,4 +137,18 @@ fn ipv6_loses_a_hop_and_nothing_else() {
         expected[7] -= 1;
         forwards_as(&gateway, hook, &packet, &expected);
     }
+}
+
+#[test]
+fn an_uplink_that_does_not_translate() {
+    let mut gateway = gateway();
+    let mut uplinks = gateway.array::<Uplink>("uplinks");
+    let uplink = uplinks.get(&0, 0).unwrap();
+    uplinks.set(0, Uplink { translates: 0, ..uplink }, 0).unwrap();
+    let (out, back) = (Ipv4::new(CLIENT, SERVER), Ipv4::new(SERVER, CLIENT));
+    let (first, reply) = (out.udp(PHONE_PORT, SIP_PORT, b"INVITE"), back.udp(SIP_PORT, PHONE_PORT, b"ringing"));
+    gateway.admits(Hook::Lan, &first);
+    gateway.admits(Hook::Uplink, &reply);
+    forwards_as(&gateway, Hook::LanXdp, &first, &out.ttl(63).udp(PHONE_PORT, SIP_PORT, b"INVITE"));
+    forwards_as(&gateway, Hook::UplinkXdp, &reply, &back.ttl(63).udp(SIP_PORT, PHONE_PORT, b"ringing"));
 }

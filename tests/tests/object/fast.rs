@@ -1,4 +1,4 @@
-//! The short way in XDP: what takes it arrives as it should, byte by byte, and everything else goes up as it came.
+//! The short way in XDP, and (`tc`) in TC: what takes it arrives as it should, byte by byte, and everything else goes up as it came.
 //!
 //! Now and then an asking lets its packet go up, so that the kernel sees its neighbour used: a frame that is to be sent on is handed over
 //! again then.

@@ -1,6 +1,6 @@
 //! The short way: an ordinary packet of an established session is translated and sent on where the driver hands it over, by one
-//! lookup in the session table. It takes as few instructions as it can, and so it decides nothing: whatever needs a decision goes
-//! the pipeline's way in TC, untouched and uncounted.
+//! lookup in the session table, or else before the pipeline in TC. It takes as few instructions as it can, and so it decides nothing:
+//! whatever needs a decision goes the pipeline's way in TC, untouched and uncounted.
 //!
 //! A packet's short way, and the module of each step:
 //!
@@ -10,9 +10,10 @@
 //!   each checksum.
 //! * `steady`: is its session live as it is, without having to ask anybody? Of this generation, by an uplink that is up, at its own
 //!   LAN interface, TCP established, no TLS hello awaited, and by its own last packet not stale.
-//! * [`Hop`], `hop`: the next hop's hardware address, known for a moment, and then asked for anew.
+//! * [`Hop`], `hop`: the next hop, known for a moment, and then asked for anew.
 //! * `forward`: these steps in XDP. A frame for another station than the interface's own is none of them, nor is a DNS reply,
 //!   which teaches names.
+//! * `skb`: these steps in TC, which leaves the transport checksum and the link header to the kernel.
 
 #[cfg(target_arch = "bpf")]
 mod forward;

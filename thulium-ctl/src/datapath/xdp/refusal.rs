@@ -27,19 +27,19 @@ pub(super) fn explain(facts: &Facts, error: &anyhow::Error) -> Refusal {
         },
         libc::EINVAL | libc::ERANGE | libc::EOPNOTSUPP | libc::EMSGSIZE if *mtu > ORDINARY => Refusal {
             why: format!(
-                "its driver ({driver}) takes no XDP program at an MTU of {mtu}; it may after `ip link set dev {name} mtu {ORDINARY}`"
+                "its driver ({driver}) does not support it at an MTU of {mtu}; it may after `ip link set dev {name} mtu {ORDINARY}`"
             ),
             remedy: "A smaller MTU than that of others on the link loses their large packets: change theirs, too."
                 .to_owned(),
         },
         libc::EOPNOTSUPP => Refusal {
-            why: format!("its driver ({driver}) takes no native XDP program"),
+            why: format!("its driver ({driver}) does not support it"),
             remedy: format!(
                 "It may after `ethtool -K {name} lro off`; in a virtual machine, if the host does not join packets for its guest."
             ),
         },
         _ => Refusal {
-            why: format!("its driver ({driver}) refuses XDP: {error:#}"),
+            why: format!("its driver ({driver}) refuses it: {error:#}"),
             remedy: "The kernel's log may say more (`dmesg`).".to_owned(),
         },
     }
@@ -58,7 +58,7 @@ mod tests {
     fn a_large_mtu_is_named_with_what_to_do() {
         for code in [libc::EINVAL, libc::ERANGE, libc::EOPNOTSUPP] {
             let Refusal { why, remedy } = explained(code, 9000);
-            assert!(why.starts_with("its driver (igb) takes no XDP program at an MTU of 9000;"), "{why}");
+            assert!(why.starts_with("its driver (igb) does not support it at an MTU of 9000;"), "{why}");
             assert!(why.ends_with("`ip link set dev eth0 mtu 1500`") && remedy.contains("theirs"), "{why} {remedy}");
         }
         assert!(!explained(libc::EINVAL, 1500).why.contains("MTU"));
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn another_program_and_a_driver_without_xdp_are_told_apart() {
         assert_eq!(explained(libc::EBUSY, 9000).why, "another XDP program is there");
-        assert_eq!(explained(libc::EOPNOTSUPP, 1500).why, "its driver (igb) takes no native XDP program");
-        assert!(explained(libc::ENOMEM, 1500).why.starts_with("its driver (igb) refuses XDP: "));
+        assert_eq!(explained(libc::EOPNOTSUPP, 1500).why, "its driver (igb) does not support it");
+        assert!(explained(libc::ENOMEM, 1500).why.starts_with("its driver (igb) refuses it: "));
     }
 }

@@ -79,8 +79,12 @@ pub struct Order {
     pub flows: u32,
     /// The flow of the next packet.
     pub next: u32,
+    /// How far the flow after it is from it, less than `flows`, or 1. With no divisor in common with `flows`, all have their turn.
+    pub step: u32,
     /// Index of the interface to send from.
     pub interface: u32,
+    /// Keeps `sent` aligned.
+    pub pad: u32,
     /// Packets sent.
     pub sent: u64,
 }
@@ -132,12 +136,23 @@ const fn client(endpoint: u32) -> u32 {
     FIRST_CLIENT + endpoint % CLIENTS
 }
 
+/// How far each packet's flow is from the last one's where they are to be far apart: about the golden section of all, and such
+/// that all have their turn.
+pub fn far_step(flows: u32) -> u32 {
+    const fn common_divisor(a: u32, b: u32) -> u32 {
+        if b == 0 { a } else { common_divisor(b, a % b) }
+    }
+    let golden = (u64::from(flows) * 618 / 1000) as u32;
+    (golden.max(1)..flows).find(|step| common_divisor(*step, flows) == 1).unwrap_or(1)
+}
+
 impl Order {
     /// The next packet's headers, after which it is another one's turn.
     #[inline(always)]
     pub fn take_next(&mut self) -> Headers {
         let flow = self.next;
-        self.next = if flow + 1 < self.flows { flow + 1 } else { 0 };
+        let next = flow + self.step;
+        self.next = if next < self.flows { next } else { next - self.flows };
         self.sent += 1;
         self.headers(flow)
     }
@@ -250,7 +265,7 @@ mod tests {
     #[test]
     fn what_the_source_makes_is_what_the_sink_expects() {
         for (back, external) in [(0, 0), (1, 0)] {
-            let order = Order { back, external, flows: 1_000_000, ..Order::default() };
+            let order = Order { back, external, flows: 1_000_000, step: 1, ..Order::default() };
             let expected = Expectation { check: 1, back, external, ttl: 64 };
             assert!(frames(order).step_by(997).take(1100).all(|frame| frame.is_ours() && expected.is_met_by(&frame)));
         }
@@ -258,19 +273,31 @@ mod tests {
 
     #[test]
     fn replies_to_a_translated_client_go_to_the_external_address() {
-        let order = Order { back: 1, external: 0xc633_6401, flows: 10, ..Order::default() };
+        let order = Order { back: 1, external: 0xc633_6401, flows: 10, step: 1, ..Order::default() };
         assert!(frames(order).take(10).all(|frame| frame.headers.destination == words(0xc633_6401)));
     }
 
     #[test]
     fn a_million_flows_are_a_million_and_come_by_turns() {
-        let order = Order { flows: ENDPOINTS * REMOTES, ..Order::default() };
+        let order = Order { flows: ENDPOINTS * REMOTES, step: 1, ..Order::default() };
         let key = |frame: Frame| (frame.headers.source, frame.headers.source_port, frame.headers.destination);
         let flows: HashSet<_> = frames(order).take(1_000_000).map(key).collect();
         assert_eq!(flows.len(), 1_000_000);
         let mut again = frames(Order { flows: 3, ..order });
         let first = again.next().map(key);
         assert_eq!(again.nth(2).map(key), first);
+    }
+
+    #[test]
+    fn scattered_flows_all_have_their_turn_and_neighbours_are_far_apart() {
+        assert_eq!(far_step(1), 1);
+        for flows in [2, 3, 1_000, 10_000] {
+            let order = Order { flows, step: far_step(flows), ..Order::default() };
+            let key = |frame: Frame| (frame.headers.source_port, frame.headers.destination);
+            let seen: HashSet<_> = frames(order).take(flows as usize).map(key).collect();
+            assert_eq!(seen.len(), flows as usize);
+        }
+        assert!(far_step(10_000) > 6_000);
     }
 
     #[test]
@@ -281,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_spoilt_frame_is_noticed() {
-        let good = Order { flows: 1, ..Order::default() }.take_next();
+        let good = Order { flows: 1, step: 1, ..Order::default() }.take_next();
         let expected = Expectation { check: 1, back: 0, external: 0, ttl: 64 };
         let spoil: [fn(&mut Headers); 5] = [
             |headers| headers.ttl -= 1,

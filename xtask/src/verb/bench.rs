@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Who is compared [default: all]
     #[arg(long, value_name = "CONTENDER", value_delimiter = ',', num_args = 1.., value_parser = CONTENDERS)]
     only: Vec<String>,
+    /// Packets take the flows in another order than that in which they were opened, which no cache foresees
+    #[arg(long)]
+    scattered: bool,
     /// Folder of the report [default: bench in cargo's target folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The bench, and what it is asked for.
 fn command(arguments: &Arguments) -> Command {
-    let Arguments { quick, rounds, flows, only, out } = arguments;
+    let Arguments { quick, rounds, flows, only, scattered, out } = arguments;
     let mut bench = Command::new(workspace::release_binary("bench"));
     if *quick {
         bench.arg("--quick");
@@ -71,6 +74,9 @@ fn command(arguments: &Arguments) -> Command {
     }
     if !only.is_empty() {
         bench.arg(format!("--only={}", only.join(",")));
+    }
+    if *scattered {
+        bench.arg("--scattered");
     }
     bench.arg("--out").arg(out.clone().unwrap_or_else(|| workspace::target().join("bench")));
     bench
@@ -109,8 +115,10 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_reaches_the_bench() {
-        let asked = parse("--quick --rounds 9 --flows 1,1000 --only nftables xdp-native --out /out").unwrap();
-        let expected = ["--quick", "--rounds=9", "--flows=1,1000", "--only=nftables,xdp-native", "--out", "/out"];
+        let asked =
+            parse("--quick --rounds 9 --flows 1,1000 --only nftables xdp-native --scattered --out /out").unwrap();
+        let expected =
+            ["--quick", "--rounds=9", "--flows=1,1000", "--only=nftables,xdp-native", "--scattered", "--out", "/out"];
         assert_eq!(asked, expected);
     }
 

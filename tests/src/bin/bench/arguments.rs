@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     /// Who is compared
     #[arg(long, value_name = "CONTENDER", value_delimiter = ',', num_args = 1..)]
     only: Vec<Contender>,
+    /// Packets take the flows in another order than that in which they were opened
+    #[arg(long)]
+    pub(crate) scattered: bool,
     /// Folder of the report
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     pub(crate) out: PathBuf,

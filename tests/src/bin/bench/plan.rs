@@ -24,13 +24,16 @@ pub(crate) struct Plan {
     pub(crate) contenders: Vec<Contender>,
     /// For a look, not for figures to go by.
     pub(crate) quick: bool,
+    /// Packets take the flows in another order than that in which they were opened.
+    pub(crate) scattered: bool,
 }
 
 impl Plan {
     /// That of a command line.
     pub(crate) fn of(arguments: &Arguments) -> Self {
         let (flows, rounds, contenders) = (arguments.flows(), arguments.rounds(), arguments.contenders());
-        Self { flows, rounds, contenders, quick: arguments.quick }
+        let Arguments { quick, scattered, .. } = *arguments;
+        Self { flows, rounds, contenders, quick, scattered }
     }
 
     /// Packets of a sample: each flow has one at least.

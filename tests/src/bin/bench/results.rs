@@ -114,6 +114,8 @@ pub(crate) struct Results {
     pub(crate) flows: Vec<u32>,
     /// Who was asked for, in the order of a round.
     pub(crate) contenders: Vec<Contender>,
+    /// Packets took the flows in another order than that in which they were opened.
+    pub(crate) scattered: bool,
     /// Established sessions.
     pub(crate) samples: Samples,
     /// Who could not be compared.
@@ -145,6 +147,7 @@ impl Results {
             machine,
             flows,
             contenders,
+            scattered: false,
             samples: Samples::default(),
             left_out: Vec::new(),
             openings: Readings::default(),

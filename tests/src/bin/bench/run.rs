@@ -23,6 +23,7 @@ const SET_UP: f64 = 8.0;
 pub(crate) fn run(plan: &Plan) -> Result<Results> {
     let mut progress = Progress::new(seconds(plan));
     let mut results = Results::new(Machine::look(), plan.flows.clone(), plan.contenders.clone());
+    results.scattered = plan.scattered;
     with_rig(plan, &mut progress, &mut results)?;
     // In gateways of their own, when the rig's are gone.
     daemon::measure(plan, &mut progress, &mut results)?;
@@ -40,7 +41,7 @@ fn seconds(plan: &Plan) -> f64 {
 fn with_rig(plan: &Plan, progress: &mut Progress, results: &mut Results) -> Result<()> {
     progress.stage("Starting the gateways");
     let labs = Labs::build(&plan.contenders)?;
-    let mut rig = Rig::set_up(&labs)?;
+    let mut rig = Rig::set_up(&labs, plan.scattered)?;
     progress.advance(SET_UP);
     weigh(&mut rig, plan, 0, results)?;
     if plan.open_after().is_none() {

@@ -33,6 +33,7 @@ pub(super) fn document(results: &Results, floors: &[Floor]) -> Value {
     json!({
         "version": VERSION,
         "machine": results.machine,
+        "scattered": results.scattered,
         "costs": costs(results),
         "samples": results.samples.all(),
         "left_out": results.left_out,

@@ -70,12 +70,13 @@ impl Report {
     }
 }
 
-/// Who could not be compared, and why.
+/// In which order packets took the flows, if not in the usual one; who could not be compared, and why.
 fn remarks(results: &Results) -> Vec<String> {
     let remark = |left: &LeftOut| {
         format!("Not compared over {}: {}: {}.", text::flows(left.flows), left.contender.name(), left.reason)
     };
-    results.left_out.iter().map(remark).collect()
+    let order = "Packets took the flows in another order than that in which they were opened.".to_owned();
+    results.scattered.then_some(order).into_iter().chain(results.left_out.iter().map(remark)).collect()
 }
 
 #[cfg(test)]

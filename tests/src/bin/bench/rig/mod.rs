@@ -66,12 +66,13 @@ pub(crate) struct Rig<'labs> {
 }
 
 impl<'labs> Rig<'labs> {
-    /// Sets the gateways up: rules, daemons, programs; offloads and neighbours the same for all.
+    /// Sets the gateways up: rules, daemons, programs; offloads and neighbours the same for all. Packets of established sessions
+    /// take the flows in the order in which they were opened, or `scattered`.
     ///
     /// # Errors
     /// When a step fails; the error says whose.
-    pub(crate) fn set_up(labs: &'labs Labs) -> Result<Self> {
-        let mut traffic = Traffic::load()?;
+    pub(crate) fn set_up(labs: &'labs Labs, scattered: bool) -> Result<Self> {
+        let mut traffic = Traffic::load(scattered)?;
         let mut sites = Vec::new();
         for (contender, lab) in &labs.0 {
             let name = contender.map_or("no gateway", Contender::name);

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, net::Ipv4Addr, ops::Range};
 
 use anyhow::{Context, Result, ensure};
-use thulium_ebpf::bench::{CLIENTS, Expectation, FIRST_CLIENT, Order, TTL, Way};
+use thulium_ebpf::bench::{CLIENTS, Expectation, FIRST_CLIENT, Order, TTL, Way, far_step};
 use thulium_tests::lab::{Gateway, LAN_MAC, Lab, NEXT_HOP, Namespace, UPLINK, WAN_MAC};
 
 use super::{
@@ -116,7 +116,9 @@ impl<'lab> Site<'lab> {
         packets: u32,
         check: bool,
     ) -> Result<Passage> {
-        self.pass(traffic, direction, 0..flows, packets, check)
+        // What opens sessions is checked, and keeps to the order.
+        let step = if traffic.scattered && !check { far_step(flows) } else { 1 };
+        self.pass(traffic, direction, 0..flows, step, packets, check)
     }
 
     /// Sends the first packet of each of these flows.
@@ -125,7 +127,7 @@ impl<'lab> Site<'lab> {
     /// As for [`Site::send`].
     pub(super) fn begin(&self, traffic: &mut Traffic, flows: Range<u32>) -> Result<Passage> {
         let packets = flows.end - flows.start;
-        self.pass(traffic, Direction::Out, flows, packets, false)
+        self.pass(traffic, Direction::Out, flows, 1, packets, false)
     }
 
     fn pass(
@@ -133,6 +135,7 @@ impl<'lab> Site<'lab> {
         traffic: &mut Traffic,
         direction: Direction,
         flows: Range<u32>,
+        step: u32,
         packets: u32,
         check: bool,
     ) -> Result<Passage> {
@@ -143,7 +146,8 @@ impl<'lab> Site<'lab> {
         };
         let external = if self.translates() { UPLINK.to_bits() } else { 0 };
         let Range { start: next, end: flows } = flows;
-        let order = Order { to, from: end.mac, interface: end.index, back, external, flows, next, ..Order::default() };
+        let order =
+            Order { to, from: end.mac, interface: end.index, back, external, flows, next, step, ..Order::default() };
         let expectation = Expectation { check: u32::from(check), back, external, ttl: u32::from(TTL) - self.hops() };
         traffic.send(from, order, expectation, packets)
     }

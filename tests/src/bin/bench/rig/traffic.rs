@@ -25,6 +25,8 @@ const BATCH: u32 = 64;
 pub(super) struct Traffic {
     ebpf: Ebpf,
     cpu: Cpu,
+    /// Packets of established sessions take the flows in another order than that in which they were opened.
+    pub(super) scattered: bool,
 }
 
 /// What became of a run's packets.
@@ -50,13 +52,13 @@ impl Traffic {
     ///
     /// # Errors
     /// When it was not built, or the kernel refuses a program.
-    pub(super) fn load() -> Result<Self> {
+    pub(super) fn load(scattered: bool) -> Result<Self> {
         let path = object()?;
         let mut ebpf = EbpfLoader::new().load_file(&path).with_context(|| format!("loading {}", path.display()))?;
         for name in ["source", "sink", "bare"] {
             program(&mut ebpf, name)?.load().with_context(|| format!("loading the program {name}"))?;
         }
-        Ok(Self { ebpf, cpu: Cpu::choose()? })
+        Ok(Self { ebpf, cpu: Cpu::choose()?, scattered })
     }
 
     /// The CPU that the source, and everything behind it, runs on.

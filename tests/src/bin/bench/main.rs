@@ -22,7 +22,7 @@ mod text;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser as _;
 use thulium_tests::lab::interrupt;
 
@@ -47,5 +47,6 @@ fn bench(arguments: &Arguments) -> Result<()> {
     println!("{}", report.terminal(&results));
     report.write(&results, &arguments.out)?;
     println!("Written to {}: bench.md, bench.json, bench.svg", arguments.out.display());
+    ensure!(results.failed.is_empty(), "not everything could be measured: {}", results.failed.join("; "));
     Ok(())
 }

@@ -120,6 +120,8 @@ pub(crate) struct Results {
     pub(crate) samples: Samples,
     /// Who could not be compared.
     pub(crate) left_out: Vec<LeftOut>,
+    /// What could not be measured, each with its reason.
+    pub(crate) failed: Vec<String>,
     /// First packets of sessions, CPU time, nanoseconds.
     pub(crate) openings: Readings,
     /// What sessions take.
@@ -150,6 +152,7 @@ impl Results {
             scattered: false,
             samples: Samples::default(),
             left_out: Vec::new(),
+            failed: Vec::new(),
             openings: Readings::default(),
             memory: Vec::new(),
             conntrack: None,

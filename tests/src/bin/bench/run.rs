@@ -1,6 +1,7 @@
 //! A run: everything that is measured, in its order.
 
 use anyhow::Result;
+use thulium_tests::lab::interrupt;
 
 use crate::{
     extra::{daemon, latency, memory, opening, sweep, throughput},
@@ -26,8 +27,10 @@ pub(crate) fn run(plan: &Plan) -> Result<Results> {
     results.scattered = plan.scattered;
     with_rig(plan, &mut progress, &mut results)?;
     // In gateways of their own, when the rig's are gone.
-    daemon::measure(plan, &mut progress, &mut results)?;
-    results.throughput = throughput::measure(plan, &mut progress)?;
+    let measured = daemon::measure(plan, &mut progress, &mut results);
+    noted(measured, "the daemon", &mut results);
+    let measured = throughput::measure(plan, &mut progress);
+    results.throughput = noted(measured, "TCP throughput", &mut results);
     progress.end();
     Ok(results)
 }
@@ -54,13 +57,24 @@ fn with_rig(plan: &Plan, progress: &mut Progress, results: &mut Results) -> Resu
             results.openings = opening::measure(&mut rig, plan, *flows, progress)?;
         }
     }
-    latency::measure(&mut rig, plan, progress, results)?;
+    let measured = latency::measure(&mut rig, plan, progress, results);
+    noted(measured, "latency", results);
     let most = plan.flows.last().copied().unwrap_or_default();
-    results.sweep = sweep::measure(&mut rig, plan, most, progress)?;
+    let measured = sweep::measure(&mut rig, plan, most, progress);
+    results.sweep = noted(measured, "sweeping", results);
     for product in plan.products() {
         rig.gateway(product)?.hide_log();
     }
     Ok(())
+}
+
+/// What came of a measurement that no other depends on. That it failed is noted, and costs nothing of the others.
+fn noted<T: Default>(measured: Result<T>, what: &str, results: &mut Results) -> T {
+    measured.unwrap_or_else(|error| {
+        interrupt::wait_if_interrupted();
+        results.failed.push(format!("{what}: {error:#}"));
+        T::default()
+    })
 }
 
 /// Gives every contender so many sessions.

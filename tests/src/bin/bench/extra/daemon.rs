@@ -13,7 +13,7 @@ const START: f64 = 1.5;
 
 /// Seconds that it is thought to take.
 pub(crate) fn seconds(plan: &Plan) -> f64 {
-    (2.0 * f64::from(plan.few_rounds()) + 1.0) * plan.products().len() as f64 * START
+    2.0 * f64::from(plan.few_rounds()) * plan.products().len() as f64 * START
 }
 
 /// Measures starts and changes, round by round. What is measured ends when `status` says that it is ready.
@@ -22,28 +22,30 @@ pub(crate) fn seconds(plan: &Plan) -> f64 {
 /// When a daemon does not start or end.
 pub(crate) fn measure(plan: &Plan, progress: &mut Progress, results: &mut Results) -> Result<()> {
     progress.stage("Starts and policy changes");
-    let products = plan.products();
-    let labs: Vec<Lab> = products.iter().map(|_| Lab::new()).collect::<Result<_>>()?;
-    let mut gateways = Vec::new();
-    for (product, lab) in products.iter().zip(&labs) {
-        gateways.push(lab.start(&rig::policy(xdp(*product)))?);
-    }
     for round in 0..plan.few_rounds() {
         progress.round(round, plan.few_rounds());
-        for (product, gateway) in products.iter().zip(&mut gateways) {
-            gateway.down()?;
-            let begun = Instant::now();
-            gateway.restart(Some(&rig::policy(xdp(*product))))?;
-            results.starts.push(*product, round, milliseconds(begun));
-            gateway.terminate()?;
-            let begun = Instant::now();
-            gateway.restart(Some(&rig::bulk(xdp(*product))))?;
-            results.changes.push(*product, round, milliseconds(begun));
+        for product in plan.products() {
+            let (start, change) = start_and_change(xdp(product))?;
+            results.starts.push(product, round, start);
+            results.changes.push(product, round, change);
         }
         progress.advance(seconds(plan) / f64::from(plan.few_rounds()));
     }
-    gateways.iter_mut().for_each(|gateway| gateway.hide_log());
     Ok(())
+}
+
+/// Both in a gateway of its own, milliseconds.
+fn start_and_change(xdp: &str) -> Result<(f64, f64)> {
+    let lab = Lab::new()?;
+    let begun = Instant::now();
+    let mut gateway = lab.start(&rig::policy(xdp))?;
+    let start = milliseconds(begun);
+    gateway.terminate()?;
+    let begun = Instant::now();
+    gateway.restart(Some(&rig::bulk(xdp)))?;
+    let change = milliseconds(begun);
+    gateway.hide_log();
+    Ok((start, change))
 }
 
 const fn xdp(product: Contender) -> &'static str {

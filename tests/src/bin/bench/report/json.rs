@@ -37,6 +37,7 @@ pub(super) fn document(results: &Results, floors: &[Floor]) -> Value {
         "costs": costs(results),
         "samples": results.samples.all(),
         "left_out": results.left_out,
+        "failed": results.failed,
         "openings_nanoseconds": results.openings,
         "memory": results.memory,
         "conntrack_object_bytes": results.conntrack,

@@ -70,13 +70,14 @@ impl Report {
     }
 }
 
-/// In which order packets took the flows, if not in the usual one; who could not be compared, and why.
+/// In which order packets took the flows, if not in the usual one; what could not be measured; who could not be compared, and why.
 fn remarks(results: &Results) -> Vec<String> {
-    let remark = |left: &LeftOut| {
+    let left = |left: &LeftOut| {
         format!("Not compared over {}: {}: {}.", text::flows(left.flows), left.contender.name(), left.reason)
     };
     let order = "Packets took the flows in another order than that in which they were opened.".to_owned();
-    results.scattered.then_some(order).into_iter().chain(results.left_out.iter().map(remark)).collect()
+    let failed = results.failed.iter().map(|failed| format!("Not measured: {failed}."));
+    results.scattered.then_some(order).into_iter().chain(failed).chain(results.left_out.iter().map(left)).collect()
 }
 
 #[cfg(test)]
@@ -92,6 +93,7 @@ mod tests {
         let mut results = Results::new(Machine::default(), vec![1_000], Contender::ALL.to_vec());
         results.samples.extend(vec![sample(CASE, 0, 1600.0), sample(CASE.of(Contender::XdpNative), 0, 400.0)]);
         let reason = "it has no room".to_owned();
+        results.failed.push("Latency: no answer".to_owned());
         results.left_out.push(LeftOut { contender: Contender::Nftables, flows: 1_000_000, reason });
         results
     }
@@ -105,6 +107,7 @@ mod tests {
         assert!(text.contains(missed), "{text}");
         let left = "Not compared over 1,000,000 flows: nftables filter + masquerade: it has no room.";
         assert!(text.contains(left), "{text}");
+        assert!(text.contains("Not measured: Latency: no answer."), "{text}");
     }
 
     #[test]

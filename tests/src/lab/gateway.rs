@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{
     Lab, bpffs, dir,
     dismantle::remove_instance_files,
+    mode::in_mode,
     process::Process,
     refused::Refused,
     wait::{patience, within},
@@ -107,7 +108,7 @@ pub struct Gateway<'lab> {
 impl<'lab> Gateway<'lab> {
     pub(super) fn start(lab: &'lab Lab, policy: &str) -> Result<Self> {
         let file = lab.dir().join("policy.yaml");
-        fs::write(&file, policy)?;
+        fs::write(&file, in_mode(policy)?.as_bytes())?;
         let daemon = spawn(lab, &file)?;
         let mut gateway = Self { lab, policy: file, daemon, show_log: false };
         gateway.wait_ready()?;
@@ -200,7 +201,7 @@ impl<'lab> Gateway<'lab> {
     /// When it does not become ready.
     pub fn restart(&mut self, policy: Option<&str>) -> Result<()> {
         if let Some(policy) = policy {
-            fs::write(&self.policy, policy)?;
+            fs::write(&self.policy, in_mode(policy)?.as_bytes())?;
         }
         self.daemon = spawn(self.lab, &self.policy)?;
         self.wait_ready()

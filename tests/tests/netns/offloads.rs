@@ -13,10 +13,15 @@ use thulium_tests::{
     peer::{CLIENT_HELLO, SERVER_HELLO, noise},
 };
 
+/// Frames with unfinished checksums are what `auto` leaves XDP off for, whatever mode other tests are run in.
+fn policy() -> String {
+    format!("{POLICY}datapath: {{ xdp: auto }}\n")
+}
+
 #[test]
 fn bulk_tcp_with_offloads() -> Result<()> {
     let lab = Lab::new()?;
-    let gateway = lab.start(POLICY)?;
+    let gateway = lab.start(&policy())?;
     bulk(&lab)?;
     gateway.expect_refused(&[])
 }
@@ -28,7 +33,7 @@ fn bulk_tcp_without_offloads() -> Result<()> {
     for (namespace, interface) in ends {
         offload(namespace, interface, "tx off rx off tso off gso off gro off")?;
     }
-    let gateway = lab.start(POLICY)?;
+    let gateway = lab.start(&policy())?;
     bulk(&lab)?;
     gateway.expect_refused(&[])
 }
@@ -40,7 +45,7 @@ fn segments_and_checksums_are_finished_right() -> Result<()> {
     for interface in ["lan0", "wan0"] {
         offload(&lab.gw, interface, "tx off tso off gso off")?;
     }
-    let gateway = lab.start(POLICY)?;
+    let gateway = lab.start(&policy())?;
     let (out, back) = (Capture::new(&lab.internet, "eth0")?, Capture::new(&lab.lan, "eth0")?);
     bulk(&lab)?;
     let server = lab.internet.udp((THULIUM, 16_000))?;
@@ -62,7 +67,7 @@ fn segments_and_checksums_are_finished_right() -> Result<()> {
 #[test]
 fn only_the_endpoint_and_the_hop_count_change() -> Result<()> {
     let lab = Lab::new()?;
-    let _gateway = lab.start(POLICY)?;
+    let _gateway = lab.start(&policy())?;
     let (out, back) = (Capture::new(&lab.internet, "eth0")?, Capture::new(&lab.lan, "eth0")?);
     let payload = noise(1400);
     let sent = Ipv4::new(CLIENT, THULIUM).ttl(64);
@@ -77,7 +82,7 @@ fn only_the_endpoint_and_the_hop_count_change() -> Result<()> {
 #[test]
 fn no_checksum_stays_no_checksum() -> Result<()> {
     let lab = Lab::new()?;
-    let _gateway = lab.start(POLICY)?;
+    let _gateway = lab.start(&policy())?;
     let (out, back) = (Capture::new(&lab.internet, "eth0")?, Capture::new(&lab.lan, "eth0")?);
     lab.send_from_lan(&Ipv4::new(CLIENT, THULIUM).udp_unchecked(5004, 16_000, b"x"))?;
     same(&out.next(is_udp)?, &Ipv4::new(UPLINK, THULIUM).ttl(63).udp_unchecked(5004, 16_000, b"x"))?;
@@ -89,7 +94,7 @@ fn no_checksum_stays_no_checksum() -> Result<()> {
 #[test]
 fn a_datagram_larger_than_the_link_arrives() -> Result<()> {
     let lab = Lab::new()?;
-    let gateway = lab.start(POLICY)?;
+    let gateway = lab.start(&policy())?;
     let server = lab.internet.udp((THULIUM, 15_060))?;
     let client = lab.lan.udp((CLIENT, 5060))?;
     let invite = noise(4000);

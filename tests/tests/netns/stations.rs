@@ -14,14 +14,6 @@ fn native() -> String {
     format!("{POLICY}datapath: {{ xdp: native }}\n")
 }
 
-/// Makes a lab's links such that XDP can forward on them: the other ends take what it sends, and leave no checksum unfinished.
-pub(crate) fn ready_for_xdp(lab: &Lab) -> Result<()> {
-    for (namespace, interface) in [(&lab.lan, "eth0"), (&lab.internet, "eth0"), (&lab.gw, "lan0"), (&lab.gw, "wan0")] {
-        offload(namespace, interface, "tx off gro on")?;
-    }
-    Ok(())
-}
-
 /// What `status` says of an interface.
 fn interface(gateway: &Gateway<'_>, name: &str) -> Result<serde_json::Value> {
     let status = gateway.ctl("status --json")?.json()?;
@@ -82,7 +74,7 @@ fn xdp_forwards_only_to_where_frames_arrive() -> Result<()> {
 #[test]
 fn without_a_daemon_status_says_where_xdp_forwards() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let mut gateway = lab.start(&native())?;
     gateway.kill()?;
     ensure!(forwards(&gateway, "lan0")? && forwards(&gateway, "wan0")?);
@@ -92,7 +84,7 @@ fn without_a_daemon_status_says_where_xdp_forwards() -> Result<()> {
 #[test]
 fn another_hardware_address_is_told_to_the_programs() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let _gateway = lab.start(&native())?;
     assert_eq!(station(&lab, "wan0")?.address, WAN_MAC);
     lab.gw.ip("link set wan0 address 02:00:00:00:51:77")?;
@@ -106,7 +98,7 @@ fn another_hardware_address_is_told_to_the_programs() -> Result<()> {
 #[test]
 fn an_interface_that_is_made_anew_forwards_again() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let gateway = lab.start(&native())?;
     // Of an index that ends otherwise.
     lab.gw.ip("link add other0 type veth peer name other1")?;
@@ -126,7 +118,7 @@ fn an_interface_that_is_made_anew_forwards_again() -> Result<()> {
 #[test]
 fn queueing_that_xdp_would_bypass_is_said() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let gateway = lab.start(&native())?;
     expect(&gateway, "wan0", true, "")?;
     lab.gw.output("tc", "qdisc replace dev wan0 root tbf rate 100mbit burst 32k latency 50ms")?;
@@ -160,7 +152,7 @@ fn large_mtus_are_taken_and_large_packets_arrive() -> Result<()> {
     for (namespace, interface) in [(&lab.gw, "lan0"), (&lab.gw, "wan0"), (&lab.lan, "eth0"), (&lab.internet, "eth0")] {
         namespace.ip(&format!("link set {interface} mtu 9000"))?;
     }
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let gateway = lab.start(&native())?;
     expect(&gateway, "wan0", true, "")?;
     let media = std::net::SocketAddr::from((THULIUM, 16_000));
@@ -175,7 +167,7 @@ fn large_mtus_are_taken_and_large_packets_arrive() -> Result<()> {
 #[test]
 fn a_change_of_roles_takes_no_program_off() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let mut gateway = lab.start(&native())?;
     gateway.kill()?;
     let swapped =

@@ -17,7 +17,7 @@ use thulium_tests::{
     peer::noise,
 };
 
-use crate::stations::{forwards, ready_for_xdp};
+use crate::stations::forwards;
 
 const MEDIA: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(THULIUM), 16_000);
 /// Between two datagrams one way.
@@ -36,7 +36,7 @@ fn policy(xdp: &str) -> String {
 #[test]
 fn nothing_is_lost_and_nothing_is_counted_twice() -> Result<()> {
     let lab = Lab::new()?;
-    ready_for_xdp(&lab)?;
+    lab.ready_for_xdp()?;
     let mut gateway = lab.start(&policy("off"))?;
     let ends = Ends::new(&lab)?;
     let listener = lab.internet.listen((THULIUM, 443))?;

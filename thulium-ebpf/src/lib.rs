@@ -20,7 +20,7 @@
 //! * `moment`: the time and the generation that a packet sees (BPF only).
 //! * `pipeline`: these steps in order, one function a hook (BPF only); `maps`: all state (BPF only).
 //!
-//! No step of it: [`bench`], the traffic that `cargo xtask bench` sends through.
+//! No step of it: [`bench`](mod@bench), the traffic that `cargo xtask bench` sends through.
 //!
 //! What takes values is compiled everywhere and tested on the host; what needs maps and helpers exists on the BPF target.
 

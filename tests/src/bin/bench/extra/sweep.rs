@@ -6,10 +6,10 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aya::programs::{ProgramInfo, SchedClassifier, TestRun as _, TestRunOptions, loaded_programs};
 use nix::time::ClockId;
-use thulium_ebpf::abi::SWEEP_STEPS;
+use thulium_ebpf::abi::{self, SWEEP_STEPS, order_frame};
 
 use super::kernel::Open;
 use crate::{
@@ -78,11 +78,13 @@ struct Sweeper {
 impl Sweeper {
     /// Looks at so many sessions; CPU time, milliseconds.
     fn sweep(&self, sessions: u32) -> Result<f64> {
-        // The kernel wants an Ethernet header.
-        let frame = [0; 14];
+        // However lately they were looked at.
+        let order = order_frame(&abi::Sweep { age: 0 });
         let repeat = sessions.div_ceil(SWEEP_STEPS);
         let before = cpu_time()?;
-        self.program.test_run(TestRunOptions { data_in: Some(&frame), repeat, ..TestRunOptions::default() })?;
+        let swept =
+            self.program.test_run(TestRunOptions { data_in: Some(&order), repeat, ..TestRunOptions::default() })?;
+        ensure!(swept.return_value > 0, "there were no {sessions} sessions to look at");
         Ok((cpu_time()? - before) * 1e3)
     }
 

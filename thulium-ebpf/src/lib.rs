@@ -30,6 +30,8 @@
 pub mod abi;
 pub mod answer;
 pub mod bench;
+#[cfg(not(target_arch = "bpf"))]
+pub mod capacity;
 pub mod checksum;
 pub mod dns;
 pub mod fast;

@@ -11,7 +11,10 @@ use aya::{
     programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
 
-use thulium_ebpf::abi::{OrderOutcome, Reason, Sweep, order_frame};
+use thulium_ebpf::{
+    abi::{OrderOutcome, Reason, Sweep, order_frame},
+    capacity::entries,
+};
 
 use crate::{
     network::{self, Interfaces},
@@ -128,6 +131,17 @@ impl Gateway {
         Self::load(flow_entries, &[])
     }
 
+    /// One whose tables are as large as the policy's `capacity` makes them.
+    pub(crate) fn with_capacity(capacity: u32) -> Self {
+        let interfaces = network::enter();
+        let mut loader = EbpfLoader::new();
+        loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
+        for map in ["flows4", "flows6", "sweep4", "sweep6", "mappings4", "ports4", "hellos4", "hellos6"] {
+            loader.map_max_entries(map, entries(map, capacity).expect("a map that has as many entries as it needs"));
+        }
+        Self::fill_in(loader.load_file(object()).unwrap(), interfaces)
+    }
+
     fn load(flow_entries: u32, marks: &[(&str, u32)]) -> Self {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
@@ -154,6 +168,10 @@ impl Gateway {
         let ebpf = loader.load_file(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo xtask build` makes the object", path.display());
         });
+        Self::fill_in(ebpf, interfaces)
+    }
+
+    fn fill_in(ebpf: Ebpf, interfaces: Interfaces) -> Self {
         let Interfaces { lan, wan, wan1 } = interfaces;
         let mut gateway = Self { ebpf: RwLock::new(ebpf), lan, wan, wan1 };
         gateway.fill();

@@ -20,6 +20,7 @@ mod lan;
 mod lifetime;
 mod limits;
 mod maps;
+mod memory;
 mod mss;
 mod network;
 mod orders;

@@ -57,7 +57,7 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
         interfaces: source.attachments()?,
         uplinks: by_slot.filter_map(|(slot, uplink)| uplink_facts(uplink, names.get(&slot), &interfaces)).collect(),
         clients: clients::usage(&source.clients()?, &source.settings()?),
-        sessions: SessionUse { used: ipv4 + ipv6, ipv6, capacity: source.capacity()? },
+        sessions: SessionUse::of(ipv4, ipv6, source.capacity()?),
         dropped: counted.total,
         would_drop: counted.would_drop,
     })

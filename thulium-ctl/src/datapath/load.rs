@@ -7,7 +7,7 @@ use aya::{
     maps::MapInfo,
     programs::{Program, ProgramError},
 };
-use thulium_ebpf::abi::RESTING_PORTS;
+use thulium_ebpf::capacity::entries;
 
 use super::{attach::is_optional, clients::pin_programs, marks::Marks, object, pins::Pins};
 use crate::{
@@ -58,20 +58,6 @@ const MAPS: [&str; 40] = [
     "slot_names",
     "drops",
 ];
-
-/// Entries of a map that is as large as the policy's `capacity` wants it; `None`: its size is fixed in the programs.
-fn entries(map: &str, capacity: u32) -> Option<u32> {
-    match map {
-        // Two directions a session.
-        "flows4" | "flows6" => Some(2 * capacity),
-        // A key may stand there twice for a while (see `session::table::sweep`).
-        "sweep4" | "sweep6" => Some(capacity + 4096),
-        "mappings4" | "hellos4" | "hellos6" => Some(capacity),
-        // Those that rest need room beside those in use.
-        "ports4" => Some(capacity + RESTING_PORTS as u32),
-        _ => None,
-    }
-}
 
 /// Level of `aya_log` at which the slow path's records are made.
 const LOG_DEBUG: u8 = 4;

@@ -76,8 +76,8 @@ impl Source for Tables {
         Ok(ipv4.chain(ipv6).collect::<Result<_, _>>()?)
     }
 
-    fn capacity(&self) -> anyhow::Result<u64> {
-        Ok(self.capacity.into())
+    fn capacity(&self) -> anyhow::Result<u32> {
+        Ok(self.capacity)
     }
 
     fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>> {

@@ -41,7 +41,7 @@ pub struct Tables {
     pub(super) resolvers6: HashMap<MapData, Address6, u32>,
     pub(super) slot_names: Array<MapData, SlotName>,
     pub(super) drops: PerCpuHashMap<MapData, DropKey, Counter>,
-    /// Sessions that each family has room for.
+    /// IPv4 sessions that there is room for: the `capacity` that the tables were made for.
     pub(super) capacity: u32,
     /// Clients that each family has room for.
     pub(super) client_capacity: u32,

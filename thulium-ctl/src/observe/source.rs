@@ -45,8 +45,8 @@ pub trait Source {
     }
     /// The clients with a pin, sessions or ports, of both families, in any order.
     fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>>;
-    /// Sessions that the flow table of each family has room for.
-    fn capacity(&self) -> anyhow::Result<u64>;
+    /// IPv4 sessions that the flow table has room for: the `capacity` that it was made for.
+    fn capacity(&self) -> anyhow::Result<u32>;
     /// The interfaces that are or were attached, by index.
     fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>>;
     /// How each interface of the policy is attached; empty: none is.

@@ -49,7 +49,7 @@ impl Source for Gateway {
     fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>> {
         Ok(Vec::new())
     }
-    fn capacity(&self) -> anyhow::Result<u64> {
+    fn capacity(&self) -> anyhow::Result<u32> {
         Ok(1024)
     }
     fn interfaces(&self) -> anyhow::Result<HashMap<u32, Interface>> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use thulium_ebpf::capacity::{Memory, ipv6_sessions, memory};
 
 use crate::observe::{clients::ClientUse, drops::Sum};
 use crate::{
@@ -278,20 +279,44 @@ pub struct SessionUse {
     pub used: u64,
     /// Those of them that are IPv6's.
     pub ipv6: u64,
-    /// Sessions that each family has room for.
+    /// IPv4 sessions that there is room for.
     pub capacity: u64,
+    /// IPv6 sessions that there is room for.
+    pub ipv6_capacity: u64,
+    /// Memory of the kernel that the tables take from the start, bytes.
+    pub memory: u64,
+    /// What they take when all are full, bytes.
+    pub memory_full: u64,
 }
 
 impl SessionUse {
-    /// The family whose table has more sessions, and how many.
-    pub fn fuller(self) -> (&'static str, u64) {
+    /// With so many sessions, in tables that were made for this `capacity` of a policy.
+    pub fn of(ipv4: u64, ipv6: u64, capacity: u32) -> Self {
+        let Memory { empty, full } = memory(capacity);
+        Self {
+            used: ipv4 + ipv6,
+            ipv6,
+            capacity: capacity.into(),
+            ipv6_capacity: ipv6_sessions(capacity).into(),
+            memory: empty,
+            memory_full: full,
+        }
+    }
+
+    /// The family whose table has less room left, how many sessions it has, and how many it has room for.
+    pub const fn fuller(self) -> (&'static str, u64, u64) {
         let ipv4 = self.used.saturating_sub(self.ipv6);
-        if self.ipv6 > ipv4 { ("IPv6", self.ipv6) } else { ("IPv4", ipv4) }
+        if self.capacity.saturating_sub(ipv4) > self.ipv6_capacity.saturating_sub(self.ipv6) && self.ipv6 > 0 {
+            ("IPv6", self.ipv6, self.ipv6_capacity)
+        } else {
+            ("IPv4", ipv4, self.capacity)
+        }
     }
 
     /// True if a family has no room for another session.
-    pub fn is_full(self) -> bool {
-        self.capacity > 0 && self.fuller().1 >= self.capacity
+    pub const fn is_full(self) -> bool {
+        let (_, used, capacity) = self.fuller();
+        capacity > 0 && used >= capacity
     }
 }
 

@@ -32,7 +32,7 @@ fn datapath() -> DatapathFacts {
             since: None,
             why: None,
         }],
-        sessions: SessionUse { used: 12, ipv6: 0, capacity: 262_144 },
+        sessions: SessionUse::of(12, 0, 262_144),
         clients: ClientUse { known: 3, at_limit: 0 },
         dropped: Sum { packets: 1201, bytes: 1_048_576 },
         would_drop: Sum::default(),
@@ -77,7 +77,7 @@ mode        enforce, policy generation 4
 interfaces  eth1 (LAN): TC tcx, XDP off (veth: XDP cannot see unfinished checksums)
             eth0 (uplink): TC clsact, XDP off (veth: XDP cannot see unfinished checksums)
 uplinks     isp-a on eth0: 198.51.100.1
-sessions    12 of 262144
+sessions    12 of 262144; tables of 134 MiB, 206 MiB when full
 clients     3
 refused     1201 packets, 1.0 MiB
 ";
@@ -162,7 +162,7 @@ fn warnings_say_what_to_do_most_urgent_first() {
     };
     let mut full = datapath();
     full.uplinks[0].address = None;
-    full.sessions = SessionUse { used: 90, ipv6: 0, capacity: 100 };
+    full.sessions = SessionUse::of(90, 0, 100);
     full.clients.at_limit = 1;
     let report = judged(Some(full), serving(daemon));
     let text = report.to_string();
@@ -248,11 +248,11 @@ fn an_address_that_the_interface_does_not_have_is_told() {
 
 #[test]
 fn a_full_table_is_in_the_verdict() {
-    for (used, ipv6, family) in [(26_214, 0, "IPv4"), (26_220, 26_214, "IPv6")] {
-        let full = DatapathFacts { sessions: SessionUse { used, ipv6, capacity: 26_214 }, ..datapath() };
+    for (ipv4, ipv6, family, used) in [(26_214, 0, "IPv4", 26_214), (6, 13_107, "IPv6", 13_107)] {
+        let full = DatapathFacts { sessions: SessionUse::of(ipv4, ipv6, 26_214), ..datapath() };
         let text = judged(Some(full), serving(daemon())).to_string();
         assert!(text.starts_with("ENFORCING · FULL: new sessions are refused · 1 warning\n"), "{text}");
-        let told = format!("! the {family} session table is full (26214 of 26214): new sessions are refused\n");
+        let told = format!("! the {family} session table is full ({used} of {used}): new sessions are refused\n");
         assert!(text.contains(&told), "{text}");
     }
 }

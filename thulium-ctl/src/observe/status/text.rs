@@ -126,11 +126,13 @@ fn way_out(uplink: &UplinkFacts) -> String {
     format!("{} on {}: {state}{ipv4}{ipv6}", uplink.name, uplink.interface)
 }
 
-fn sessions(SessionUse { used, ipv6, capacity }: SessionUse) -> String {
-    match ipv6 {
+fn sessions(sessions: SessionUse) -> String {
+    let SessionUse { used, ipv6, capacity, ipv6_capacity, memory, memory_full } = sessions;
+    let used = match ipv6 {
         0 => format!("{used} of {capacity}"),
-        ipv6 => format!("IPv4 {} of {capacity}, IPv6 {ipv6} of {capacity}", used.saturating_sub(ipv6)),
-    }
+        ipv6 => format!("IPv4 {} of {capacity}, IPv6 {ipv6} of {ipv6_capacity}", used.saturating_sub(ipv6)),
+    };
+    format!("{used}; tables of {} MiB, {} MiB when full", memory >> 20, memory_full >> 20)
 }
 
 fn attachment(interface: &Attachment) -> String {

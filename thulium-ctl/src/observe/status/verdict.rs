@@ -123,8 +123,7 @@ fn warn_of_uplink(uplink: &UplinkFacts, is_alone: bool) -> Vec<Warning> {
 }
 
 fn warn_of_sessions(sessions: SessionUse) -> Option<Warning> {
-    let (family, used) = sessions.fuller();
-    let capacity = sessions.capacity;
+    let (family, used, capacity) = sessions.fuller();
     let what = match sessions.is_full() {
         true => format!("the {family} session table is full ({used} of {capacity}): new sessions are refused"),
         false if capacity > 0 && used >= capacity - capacity / 10 => {

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use thulium_ebpf::capacity::{Memory, ipv6_sessions, memory};
+
 use super::{
     Flow, Host, Mode, MssClamp, Policy, Refuse, SourceNat, TcMode, TlsVersion, Unmatched, UplinkPolicy, XdpMode,
     read::show,
@@ -151,10 +153,12 @@ fn sessions(policy: &Policy) -> Vec<Vec<String>> {
         row(
             "in all",
             format!(
-                "{} of IPv4, and as many of IPv6; then new ones are refused, and none is evicted",
-                sessions.capacity
+                "{} of IPv4, and {} of IPv6; then new ones are refused, and none is evicted",
+                sessions.capacity,
+                ipv6_sessions(sessions.capacity)
             ),
         ),
+        row("memory", memory_of(sessions.capacity)),
         row(
             "a client",
             format!(
@@ -164,6 +168,12 @@ fn sessions(policy: &Policy) -> Vec<Vec<String>> {
         ),
         row("segments", segments(policy.mss_clamp)),
     ]
+}
+
+/// What the tables take of the gateway's memory.
+fn memory_of(capacity: u32) -> String {
+    let Memory { empty, full } = memory(capacity);
+    format!("about {} MiB of the kernel's from the start, and {} MiB when all tables are full", empty >> 20, full >> 20)
 }
 
 fn segments(clamp: MssClamp) -> String {

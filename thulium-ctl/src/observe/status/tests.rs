@@ -77,7 +77,7 @@ mode        enforce, policy generation 4
 interfaces  eth1 (LAN): TC tcx, XDP off (veth: XDP cannot see unfinished checksums)
             eth0 (uplink): TC clsact, XDP off (veth: XDP cannot see unfinished checksums)
 uplinks     isp-a on eth0: 198.51.100.1
-sessions    12 of 262144; tables of 134 MiB, 206 MiB when full
+sessions    12 of 262144; tables of 127 MiB, 187 MiB when full
 clients     3
 refused     1201 packets, 1.0 MiB
 ";

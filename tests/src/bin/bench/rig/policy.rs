@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use thulium_ebpf::bench::{FIRST_REMOTE, REMOTES};
 use thulium_tests::lab::STUN;
 
-/// Sessions that there is room for: a million, and some.
-pub(super) const CAPACITY: u32 = 1_100_000;
+/// Sessions that there is room for: a million, and some. A power of two, as the kernel makes of the buckets anyway.
+pub(super) const CAPACITY: u32 = 1 << 20;
 
 /// This product's policy file, with this value of `datapath.xdp`. A client may have as much as it likes: what one may have is
 /// not what is measured.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, process::ExitCode};
 
-use thulium_ebpf::abi::{Address as _, Uplink};
+use thulium_ebpf::abi::{Address as _, NO_SLOT, Uplink};
 
 use super::{
     Options,
@@ -14,7 +14,8 @@ use crate::{
     exit::Exit,
     observe::{
         ByFamily, Source, clients, drops, interface_names,
-        status::{DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
+        status::{Attachment, DaemonFacts, DaemonState, DatapathFacts, Facts, SessionUse, UplinkFacts, report},
+        traffic::{InterfacePaths, paths_of},
         uplinks::last_known,
     },
 };
@@ -51,16 +52,33 @@ fn read(source: &impl Source) -> anyhow::Result<DatapathFacts> {
     let uplinks = source.uplinks()?;
     let by_slot = (0..).zip(&uplinks);
     let ByFamily { ipv4, ipv6 } = source.sessions()?;
+    let attachments = source.attachments()?;
     Ok(DatapathFacts {
         mode: source.mode()?,
         generation: source.generation()?,
-        interfaces: source.attachments()?,
+        paths: paths(source, &attachments)?,
+        interfaces: attachments,
         uplinks: by_slot.filter_map(|(slot, uplink)| uplink_facts(uplink, names.get(&slot), &interfaces)).collect(),
         clients: clients::usage(&source.clients()?, &source.settings()?),
         sessions: SessionUse::of(ipv4, ipv6, source.capacity()?),
         dropped: counted.total,
         would_drop: counted.would_drop,
     })
+}
+
+/// What came in by each of these interfaces, by path.
+fn paths(source: &impl Source, attachments: &[Attachment]) -> anyhow::Result<Vec<InterfacePaths>> {
+    let (mut interfaces, traffic) = (source.interfaces()?, source.traffic()?);
+    // Those that are gone may keep their entries, without a role.
+    interfaces.retain(|_, interface| interface.role != 0);
+    let named = interface_names(&interfaces).into_iter();
+    let slots: HashMap<String, u32> =
+        named.filter_map(|(index, name)| Some((name, interfaces.get(&index)?.slot))).collect();
+    let paths = attachments.iter().map(|Attachment { name, role, .. }| {
+        let slot = slots.get(name).and_then(|slot| u8::try_from(*slot).ok()).unwrap_or(NO_SLOT);
+        paths_of(&traffic, name, *role, slot)
+    });
+    Ok(paths.collect())
 }
 
 fn uplink_facts(uplink: &Uplink, name: Option<&String>, interfaces: &HashMap<u32, String>) -> Option<UplinkFacts> {

@@ -10,8 +10,8 @@ use std::{
 use serde::Serialize;
 use thulium_ebpf::{
     abi::{
-        Address, Address4, Address6, Endpoint, FlowEntry, FlowKey, NO_SLOT, Port, Side, TcpState, nanoseconds, ticks,
-        ticks_since,
+        Address, Address4, Address6, Endpoint, FlowEntry, FlowKey, NO_SLOT, Path, Port, Side, TcpState, nanoseconds,
+        ticks, ticks_since,
     },
     parse::protocol,
     session::has_expired,
@@ -19,7 +19,6 @@ use thulium_ebpf::{
 
 use super::{
     Slots, VERSION,
-    drops::Sum,
     quantity::{count, duration},
     table::{Align, Table},
 };
@@ -83,10 +82,10 @@ pub struct Session {
     /// TCP: the state of the connection. Others: `one-way` until a reply comes, then `two-way`.
     pub state: &'static str,
     /// From the client.
-    pub out: Sum,
+    pub out: Carried,
     /// To the client.
     #[serde(rename = "in")]
-    pub inward: Sum,
+    pub inward: Carried,
     /// Since the opening.
     pub age: u64,
     /// Since the last packet in either direction.
@@ -95,6 +94,17 @@ pub struct Session {
     pub remaining: u64,
     /// Generation of the policy that last admitted it.
     pub generation: u32,
+}
+
+/// What a direction of a session has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// Packets; a GSO packet counts as its segments.
+    pub packets: u64,
+    /// IP bytes.
+    pub bytes: u64,
+    /// The path of its last packet: `xdp`, `tc` or `kernel`; `None`: there was none.
+    pub path: Option<&'static str>,
 }
 
 /// All sessions that were asked for, by client, then by flow.
@@ -199,7 +209,8 @@ fn life<A: Address>(pair: &Pair<'_, A>, now: u64, lifetime: impl Fn(u8, TcpState
     if halves().all(|half| has_expired(ticks(now), half.last_seen, lifetime)) {
         return None;
     }
-    let idle = nanoseconds(halves().map(|half| ticks_since(ticks(now), half.last_seen)).min()?);
+    let last_tick = halves().map(|half| ticks_since(ticks(now), half.last_seen)).min()?;
+    let idle = nanoseconds(last_tick) + now % nanoseconds(1);
     Some(Life { state, idle, remaining: lifetime.saturating_sub(idle) })
 }
 
@@ -212,7 +223,7 @@ fn session<A: Address + Into<IpAddr>>(
     let halves = || pair.out.into_iter().chain(pair.inward);
     let first = halves().next()?;
     let Life { state, idle, remaining } = life(pair, now, lifetime)?;
-    let (out, inward) = (sum(pair.out), sum(pair.inward));
+    let (out, inward) = (carried(pair.out), carried(pair.inward));
     let seconds = |nanoseconds: u64| Duration::from_nanos(nanoseconds).as_secs();
     Some(Session {
         client: socket(pair.key.source, pair.key.source_port),
@@ -245,8 +256,20 @@ fn socket(address: impl Into<IpAddr>, port: Port) -> SocketAddr {
     SocketAddr::new(address.into(), port.number())
 }
 
-fn sum<A: Address>(half: Option<&FlowEntry<A>>) -> Sum {
-    half.map_or(Sum::default(), |half| Sum { packets: half.packets, bytes: half.bytes })
+fn carried<A: Address>(half: Option<&FlowEntry<A>>) -> Carried {
+    half.map_or(Carried::default(), |half| Carried {
+        packets: half.packets,
+        bytes: half.bytes,
+        path: (half.packets > 0).then(|| path_name(Path::from_number(half.path))),
+    })
+}
+
+const fn path_name(path: Path) -> &'static str {
+    match path {
+        Path::Xdp => "xdp",
+        Path::Tc => "tc",
+        Path::Kernel => "kernel",
+    }
 }
 
 fn name_of(slot: u8, names: &Slots) -> String {
@@ -283,6 +306,7 @@ impl fmt::Display for Report {
             ("REMOTE", Align::Left),
             ("FLOW", Align::Left),
             ("STATE", Align::Left),
+            ("PATH", Align::Left),
             ("OUT", Align::Right),
             ("IN", Align::Right),
             ("ENDS IN", Align::Right),
@@ -291,7 +315,7 @@ impl fmt::Display for Report {
             table.push(cells(session));
         }
         write!(f, "{table}")?;
-        writeln!(f, "\n{}. OUT and IN are packets.", count(self.sessions.len() as u64, "session"))
+        writeln!(f, "\n{}. {COLUMNS}", count(self.sessions.len() as u64, "session"))
     }
 }
 
@@ -303,8 +327,19 @@ fn remote(session: &Session) -> String {
     }
 }
 
+const COLUMNS: &str = "OUT and IN are packets. PATH is that of the last packet, a/b: out/in.";
+
+/// The path of both directions, or of each where they differ.
+fn path(session: &Session) -> String {
+    match (session.out.path, session.inward.path) {
+        (Some(out), Some(inward)) if out != inward => format!("{out}/{inward}"),
+        (Some(path), _) | (None, Some(path)) => path.to_owned(),
+        (None, None) => "-".to_owned(),
+    }
+}
+
 /// The columns of the text; what is too much for a terminal's width is in the JSON.
-fn cells(session: &Session) -> [String; 9] {
+fn cells(session: &Session) -> [String; 10] {
     [
         session.client.to_string(),
         session.mapped.to_string(),
@@ -312,6 +347,7 @@ fn cells(session: &Session) -> [String; 9] {
         remote(session),
         session.flow.clone().unwrap_or_else(|| "-".to_owned()),
         session.state.to_owned(),
+        path(session),
         session.out.packets.to_string(),
         session.inward.packets.to_string(),
         duration(Duration::from_secs(session.remaining)),

@@ -9,6 +9,7 @@ pub mod flows;
 pub mod hosts;
 pub mod released;
 pub mod status;
+pub mod traffic;
 pub mod uplinks;
 
 mod paragraph;
@@ -16,7 +17,6 @@ mod quantity;
 pub(crate) mod remedy;
 mod source;
 mod table;
-mod traffic;
 
 pub(crate) use paragraph::paragraph;
 pub(crate) use quantity::{addresses, count};

@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use thulium_ebpf::abi::{
-    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Reason, RemoteAddress, Role, Settings,
-    Traffic, UplinkLosses, UplinkState, Verdict,
+    Address4, Client, Counter, Direction, DropKey, Family, Interface, NO_SLOT, Path, Reason, RemoteAddress, Role,
+    Settings, Side, Traffic, UplinkLosses, UplinkState, Verdict,
 };
 
 use super::*;
@@ -77,7 +77,10 @@ impl Source for Gateway {
         Ok(Vec::new())
     }
     fn traffic(&self) -> anyhow::Result<Vec<Traffic>> {
-        Ok(Vec::new())
+        let mut traffic = Traffic::default();
+        traffic.counter(Side::Lan, Path::Xdp).packets = 7;
+        traffic.counter(Side::Uplink, Path::Tc).packets = 8;
+        Ok(vec![traffic])
     }
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings::default())
@@ -116,6 +119,8 @@ fn the_maps_alone_say_what_is_attached() {
         why: None,
     };
     assert_eq!(facts.uplinks, [uplink], "unused slots are left out");
+    let paths: Vec<_> = facts.paths.iter().map(ToString::to_string).collect();
+    assert_eq!(paths, ["eth1: XDP 100 % (7 packets)", "eth0: TC 100 % (8 packets)"]);
 }
 
 #[test]

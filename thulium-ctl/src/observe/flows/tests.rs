@@ -29,9 +29,17 @@ fn pair(client: [u8; 4], port: u16, flow: u8, protocol: u8, state: TcpState) -> 
         generation: 3,
         flow,
         state: state as u8,
+        path: Path::Tc as u8,
         ..FlowEntry::default()
     };
-    let inward = FlowEntry { rewrite: inside, last_seen: ticks(NOW - 5 * SECOND), packets: 20, bytes: 2000, ..out };
+    let inward = FlowEntry {
+        rewrite: inside,
+        last_seen: ticks(NOW - 5 * SECOND),
+        packets: 20,
+        bytes: 2000,
+        path: Path::Xdp as u8,
+        ..out
+    };
     [(key, out), (key.pair(&external), inward)]
 }
 
@@ -53,15 +61,15 @@ fn both_directions_are_one_session() {
     let expected = json!({"version": 1, "sessions": [{
         "client": "192.168.20.10:5060", "mapped": "198.51.100.1:5061", "uplink": "isp-a", "remote": "203.0.113.7:15060",
         "hosts": ["thulium", "stun"], "flow": "sip", "protocol": "udp", "state": "two-way",
-        "out": {"packets": 10, "bytes": 1000}, "in": {"packets": 20, "bytes": 2000},
-        "age": 100, "idle": 5, "remaining": 295, "generation": 3,
+        "out": {"packets": 10, "bytes": 1000, "path": "tc"}, "in": {"packets": 20, "bytes": 2000, "path": "xdp"},
+        "age": 100, "idle": 5, "remaining": 294, "generation": 3,
     }]});
     assert_eq!(serde_json::to_value(&report).unwrap(), expected);
     let text = "\
-CLIENT              MAPPED             UPLINK  REMOTE                 FLOW  STATE    OUT  IN  ENDS IN
-192.168.20.10:5060  198.51.100.1:5061  isp-a   203.0.113.7:15060/udp  sip   two-way   10  20    4m55s
+CLIENT              MAPPED             UPLINK  REMOTE                 FLOW  STATE    PATH    OUT  IN  ENDS IN
+192.168.20.10:5060  198.51.100.1:5061  isp-a   203.0.113.7:15060/udp  sip   two-way  tc/xdp   10  20    4m54s
 
-1 session. OUT and IN are packets.
+1 session. OUT and IN are packets. PATH is that of the last packet, a/b: out/in.
 ";
     assert_eq!(report.to_string(), text);
 }
@@ -75,6 +83,21 @@ fn a_half_alone_is_a_session_of_the_same_ends() {
         assert_eq!((alone.client, alone.mapped, alone.remote), (both.client, both.mapped, both.remote));
         assert_eq!((alone.state, alone.idle), (state, idle));
     }
+}
+
+#[test]
+fn the_path_is_told_once_where_both_directions_take_it() {
+    let column = |out: (u64, Path), inward: (u64, Path)| {
+        let mut halves = pair([192, 168, 20, 10], 5060, 0, 17, TcpState::None);
+        for (half, (packets, path)) in halves.iter_mut().zip([out, inward]) {
+            (half.1.packets, half.1.path) = (packets, path as u8);
+        }
+        path(&shown(&halves, &Filter::default()).sessions[0])
+    };
+    assert_eq!(column((3, Path::Xdp), (5, Path::Xdp)), "xdp");
+    assert_eq!(column((3, Path::Kernel), (5, Path::Tc)), "kernel/tc");
+    assert_eq!(column((3, Path::Tc), (0, Path::Kernel)), "tc", "nothing came back yet");
+    assert_eq!(column((0, Path::Kernel), (0, Path::Kernel)), "-");
 }
 
 #[test]

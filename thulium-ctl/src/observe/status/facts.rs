@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use thulium_ebpf::capacity::{Memory, ipv6_sessions, memory};
 
-use crate::observe::{clients::ClientUse, drops::Sum};
+use crate::observe::{clients::ClientUse, drops::Sum, traffic::InterfacePaths};
 use crate::{
     names::HostReport,
     policy,
@@ -218,6 +218,8 @@ pub struct DatapathFacts {
     pub generation: u32,
     /// Its interfaces.
     pub interfaces: Vec<Attachment>,
+    /// By which path what came in by these interfaces went on.
+    pub paths: Vec<InterfacePaths>,
     /// Its uplinks.
     pub uplinks: Vec<UplinkFacts>,
     /// Sessions.

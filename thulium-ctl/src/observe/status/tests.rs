@@ -3,7 +3,11 @@ use thulium_ebpf::abi::Family;
 use super::*;
 use crate::{
     names::{AddressBook, Answer},
-    observe::{clients::ClientUse, drops::Sum},
+    observe::{
+        clients::ClientUse,
+        drops::Sum,
+        traffic::{InterfacePaths, Share},
+    },
     policy::Host,
     uplinks::UplinkCondition,
 };
@@ -18,6 +22,15 @@ fn datapath() -> DatapathFacts {
         mode: Some(Mode::Enforce),
         generation: 4,
         interfaces: vec![attachment("eth1", Role::Lan, Hook::Tcx), attachment("eth0", Role::Uplink, Hook::Clsact)],
+        paths: vec![
+            InterfacePaths {
+                interface: "eth1".to_owned(),
+                xdp: Share { packets: 981, bytes: 98_100, share: 981 },
+                tc: Share { packets: 19, bytes: 1900, share: 19 },
+                kernel: Share::default(),
+            },
+            InterfacePaths { interface: "eth0".to_owned(), ..InterfacePaths::default() },
+        ],
         uplinks: vec![UplinkFacts {
             name: "isp-a".to_owned(),
             interface: "eth0".to_owned(),
@@ -76,6 +89,9 @@ policy      /etc/thulium/policy.yaml, system acme
 mode        enforce, policy generation 4
 interfaces  eth1 (LAN): TC tcx, XDP off (veth: XDP cannot see unfinished checksums)
             eth0 (uplink): TC clsact, XDP off (veth: XDP cannot see unfinished checksums)
+paths       eth1: XDP 98.1 % (981 packets), TC 1.9 % (19 packets)
+            eth0: no packet of a session yet
+            (packets of sessions that came in there, since the first start or the last `down`)
 uplinks     isp-a on eth0: 198.51.100.1
 sessions    12 of 262144; tables of 127 MiB, 187 MiB when full
 clients     3

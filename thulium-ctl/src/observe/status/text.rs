@@ -12,6 +12,7 @@ use crate::{
         paragraph::paragraph,
         quantity::{ago, bytes, count},
         remedy,
+        traffic::InterfacePaths,
         uplinks::word,
     },
     uplinks::UplinkCondition,
@@ -79,6 +80,7 @@ impl Report {
         for (index, interface) in datapath.interfaces.iter().enumerate() {
             line(f, if index == 0 { "interfaces" } else { "" }, &attachment(interface))?;
         }
+        paths(&datapath.paths, f)?;
         for (index, uplink) in datapath.uplinks.iter().enumerate() {
             line(f, if index == 0 { "uplinks" } else { "" }, &way_out(uplink))?;
         }
@@ -94,6 +96,7 @@ impl Report {
     }
 }
 
+const COUNTED: &str = "(packets of sessions that came in there, since the first start or the last `down`)";
 const UNSERVED: &str = "Policy and sessions hold, but names are no longer resolved and ended sessions not swept. \
                         Start it again:";
 const PARTLY: &str = "Traffic of the interfaces below that are not attached is not governed.";
@@ -108,6 +111,14 @@ fn daemon_lines(daemon: &DaemonFacts, now: u64, f: &mut fmt::Formatter<'_>) -> f
     let DaemonFacts { pid, release, since, .. } = daemon;
     line(f, "daemon", &format!("process {pid}, version {release}, ready {}", ago(*since, now)))?;
     line(f, "policy", &format!("{}, system {}", daemon.policy.display(), daemon.system))
+}
+
+/// Which way packets of sessions went on from each interface.
+fn paths(paths: &[InterfacePaths], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, path) in paths.iter().enumerate() {
+        line(f, if index == 0 { "paths" } else { "" }, &path.to_string())?;
+    }
+    if paths.is_empty() { Ok(()) } else { line(f, "", COUNTED) }
 }
 
 fn way_out(uplink: &UplinkFacts) -> String {

@@ -57,6 +57,19 @@ fn a_packet_refreshes_the_session() {
 }
 
 #[test]
+fn a_packet_is_noted_when_the_last_note_is_a_second_old() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    let noted = |gateway: &mut Gateway| gateway.flows_of(Side::Lan)[0].1.last_seen;
+    for (seconds, is_noted) in [(0, false), (2, true)] {
+        gateway.age(Side::Lan, seconds);
+        let before = noted(&mut gateway);
+        gateway.admits(Hook::Lan, &sip_out());
+        assert_eq!(noted(&mut gateway) != before, is_noted, "{seconds} s");
+    }
+}
+
+#[test]
 fn a_refused_packet_refreshes_nothing() {
     let mut gateway = Gateway::new();
     gateway.admits(Hook::Lan, &sip_out());

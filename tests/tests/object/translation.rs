@@ -1,7 +1,7 @@
 //! The rewrite, byte by byte. What is expected is crafted anew with whole checksums, so nothing of it comes from the
 //! object's own incremental updates.
 
-use thulium_ebpf::abi::{Address4, Port, Reason, Side};
+use thulium_ebpf::abi::{Address4, Path, Port, Reason, Side};
 
 use crate::{
     gateway::{Action, GOVERNED, Gateway, Hook, TRANSLATED},
@@ -203,4 +203,26 @@ fn another_remote_gets_no_answer_through_the_mapping() {
 /// The source port of a packet that was let out.
 fn external_port(packet: &[u8]) -> u16 {
     u16::from_be_bytes([packet[20], packet[21]])
+}
+
+#[test]
+fn each_direction_knows_the_path_of_its_last_packet() {
+    let mut gateway = Gateway::new();
+    let path = |gateway: &mut Gateway, side| gateway.flows_of(side)[0].1.path;
+    gateway.admits(Hook::Lan, &sip_out());
+    gateway.admits(Hook::Uplink, &sip_in());
+    assert_eq!([Side::Lan, Side::Uplink].map(|side| path(&mut gateway, side)), [Path::Tc as u8; 2]);
+    gateway.send(Hook::Guard, &sip_out());
+    assert_eq!([Side::Lan, Side::Uplink].map(|side| path(&mut gateway, side)), [Path::Kernel as u8, Path::Tc as u8]);
+}
+
+#[test]
+fn a_session_goes_on_by_a_lan_interface_that_was_made_anew() {
+    let mut gateway = Gateway::new();
+    gateway.admits(Hook::Lan, &sip_out());
+    gateway.array("lans").set(0, 0_u32, 0).unwrap();
+    assert_eq!(gateway.send(Hook::Uplink, &sip_in()).action, Action::Pass, "there is no way to the client");
+    let lan = gateway.lan;
+    gateway.array("lans").set(0, lan, 0).unwrap();
+    gateway.admits(Hook::Uplink, &sip_in());
 }

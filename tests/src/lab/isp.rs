@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result};
 
-use super::{Lab, mode, namespace::checked};
+use super::{Lab, namespace::checked, prepare};
 
 /// A provider of the gateway. Its uplink is a link of its own between gateway and internet: `wan<n>` here, `eth<n>` there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +83,7 @@ impl Lab {
         self.internet.ip(&format!("address add {}/24 dev {far}", isp.next_hop()))?;
         self.gw.ip(&format!("link set {near} up"))?;
         self.internet.ip(&format!("link set {far} up"))?;
-        mode::prepare([(&self.gw, near), (&self.internet, far)])?;
+        prepare([(&self.gw, near), (&self.internet, far)])?;
         // The lab began with one without a metric.
         self.gw.ip("route flush exact default")?;
         let known = [Isp::A, Isp::B, Isp::C].into_iter().filter(|known| *known <= isp);

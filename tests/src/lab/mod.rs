@@ -27,7 +27,7 @@ pub use self::{
     dismantle::dismantle_own,
     gateway::{Gateway, Ran, Verb, thulium_ctl},
     isp::Isp,
-    mode::ready_for_xdp,
+    mode::{prepare, ready_for_xdp},
     namespace::{Namespace, connect_from},
     process::Process,
     refused::Refused,
@@ -191,8 +191,8 @@ impl Lab {
             self.internet.ip(&format!("address add {server}/32 dev lo"))?;
         }
         self.internet.ip("link set eth0 up")?;
-        mode::prepare([(&self.gw, "lan0"), (&self.lan, "eth0")])?;
-        mode::prepare([(&self.gw, "wan0"), (&self.internet, "eth0")])?;
+        prepare([(&self.gw, "lan0"), (&self.lan, "eth0")])?;
+        prepare([(&self.gw, "wan0"), (&self.internet, "eth0")])?;
         self.lan.ip(&format!("route add default via {LAN_GATEWAY}"))
     }
 
@@ -278,7 +278,7 @@ impl Lab {
             far.ip(&format!("address add {server}/32 dev lo"))?;
         }
         internet.sysctl("net/ipv4/ip_forward", "1")?;
-        mode::prepare([(internet, "far0"), (&far, "eth0")])?;
+        prepare([(internet, "far0"), (&far, "eth0")])?;
         Ok(far)
     }
 

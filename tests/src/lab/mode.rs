@@ -38,8 +38,12 @@ fn in_this_mode(policy: &str, mode: &str) -> String {
     }
 }
 
-/// Makes a link such that XDP can forward on it, if labs of this run are in that mode: called once it is up, for both of its ends.
-pub(super) fn prepare(ends: [(&Namespace, &str); 2]) -> Result<()> {
+/// Makes a link such that XDP can forward on it, if labs of this run are in that mode: called once it is up, for both of its ends. The
+/// lab does so for its own links.
+///
+/// # Errors
+/// If `ethtool` fails, or the mode is none.
+pub fn prepare(ends: [(&Namespace, &str); 2]) -> Result<()> {
     if mode()? == Some("native") { ready_for_xdp(&ends) } else { Ok(()) }
 }
 

@@ -18,9 +18,10 @@ const BUFFER: usize = 65_600;
 /// Bytes that a capture holds until they are read; the default is full after some hundred packets.
 const ROOM: usize = 64 << 20;
 
-/// Captures the IP packets that come in on an interface of a namespace, from its creation on.
+/// Captures the IP packets that come in on an interface of a namespace, or that leave it there, from its creation on.
 pub struct Capture {
     socket: OwnedFd,
+    outgoing: bool,
 }
 
 impl Capture {
@@ -29,16 +30,28 @@ impl Capture {
     /// # Errors
     /// When there is no such interface.
     pub fn new(namespace: &Namespace, interface: &str) -> Result<Self> {
+        Self::of(namespace, interface, false)
+    }
+
+    /// Starts capturing what the namespace itself sends out of `interface`.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn sent(namespace: &Namespace, interface: &str) -> Result<Self> {
+        Self::of(namespace, interface, true)
+    }
+
+    fn of(namespace: &Namespace, interface: &str, outgoing: bool) -> Result<Self> {
         let (socket, index) = open(namespace, interface)?;
         let address = address(index, libc::ETH_P_ALL as u16, [0; 6]);
         // SAFETY: the address is a live sockaddr_ll, and the length is its own.
         let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), address_length()) };
         checked(bound as isize).context("binding a packet socket")?;
         setsockopt(&socket, sockopt::RcvBufForce, &ROOM).context("making room for captured packets")?;
-        Ok(Self { socket })
+        Ok(Self { socket, outgoing })
     }
 
-    /// The next packet that came in and that `wanted` is true for.
+    /// The next captured packet that `wanted` is true for.
     ///
     /// # Errors
     /// When none came within 5 s.
@@ -47,7 +60,7 @@ impl Capture {
             .context("the expected packet did not come within 5 s")
     }
 
-    /// The next packet that came in and that `wanted` is true for, or `None` when none does within `patience`.
+    /// The next captured packet that `wanted` is true for, or `None` when none does within `patience`.
     ///
     /// # Errors
     /// When the socket fails.
@@ -74,7 +87,7 @@ impl Capture {
         Ok(packets)
     }
 
-    /// The next incoming packet, or `None` after `patience`.
+    /// The next captured packet, empty where it goes the other way, or `None` after `patience`.
     fn receive(&self, patience: Duration) -> Result<Option<Vec<u8>>> {
         let mut poll = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd is passed, and the count says one.
@@ -91,9 +104,9 @@ impl Capture {
             libc::recvfrom(fd, buffer.as_mut_ptr().cast(), BUFFER, 0, (&raw mut from).cast(), &raw mut length)
         };
         buffer.truncate(checked(received)? as usize);
-        // Its own sends are shown to a packet socket, too; these are not what came in.
-        let incoming = from.sll_pkttype != libc::PACKET_OUTGOING;
-        Ok(Some(if incoming { buffer } else { Vec::new() }))
+        // A packet socket is shown both.
+        let outgoing = from.sll_pkttype == libc::PACKET_OUTGOING;
+        Ok(Some(if outgoing == self.outgoing { buffer } else { Vec::new() }))
     }
 }
 

@@ -83,7 +83,8 @@ fn talking_at_once(packets: &[&Parsed]) -> usize {
     first.into_values().filter(|begin| *begin <= end).count()
 }
 
-/// One way through the gateway, for the UDP packets of the policy's servers: what goes in, and what comes out.
+/// One way through the gateway, for the UDP packets of the policy's servers: what one end sends, and what the other one gets. (On the
+/// gateway's own interfaces a capture does not see what XDP forwards.)
 struct Way {
     before: Capture,
     behind: Capture,
@@ -95,20 +96,16 @@ struct Way {
 
 impl Way {
     fn out(lab: &Lab) -> Result<Self> {
-        Self::new((&lab.gw, "lan0"), (&lab.internet, "eth0"), |packet| packet.destination)
+        Self::new(&lab.lan, &lab.internet, |packet| packet.destination)
     }
 
     fn back(lab: &Lab) -> Result<Self> {
-        Self::new((&lab.gw, "wan0"), (&lab.lan, "eth0"), |packet| packet.source)
+        Self::new(&lab.internet, &lab.lan, |packet| packet.source)
     }
 
-    fn new(
-        before: (&Namespace, &str),
-        behind: (&Namespace, &str),
-        server: fn(&Parsed) -> SocketAddrV4,
-    ) -> Result<Self> {
-        let [before, behind] = [before, behind].map(|(namespace, interface)| Capture::new(namespace, interface));
-        Ok(Self { before: before?, behind: behind?, server, went_in: Vec::new(), came_out: Vec::new() })
+    fn new(from: &Namespace, to: &Namespace, server: fn(&Parsed) -> SocketAddrV4) -> Result<Self> {
+        let (before, behind) = (Capture::sent(from, "eth0")?, Capture::new(to, "eth0")?);
+        Ok(Self { before, behind, server, went_in: Vec::new(), came_out: Vec::new() })
     }
 
     /// Everything that went in so far, once all of it has come out with the same bytes.

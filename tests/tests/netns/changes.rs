@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, LAN_GATEWAY, Lab, MASQUERADE, POLICY, THULIUM, UNRELATED, UPLINK, eventually},
+    lab::{CLIENT, LAN_GATEWAY, Lab, MASQUERADE, POLICY, THULIUM, UNRELATED, UPLINK, eventually, prepare},
     peer::{Echo, ask},
 };
 
@@ -85,6 +85,7 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
     lab.nft(MASQUERADE)?;
     let gateway = lab.start(POLICY)?;
     let _servers = Echo::new(&lab.internet, &[MEDIA, (UNRELATED, 53).into()])?;
+    let (_, xdp_before) = pins(&lab)?;
     lab.gw.ip("link del lan0")?;
     eventually("status says what is gone", || {
         let status = gateway.ctl("status")?;
@@ -96,6 +97,7 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
     lab.gw.ip("link set lan0 up")?;
     lab.lan.ip(&format!("address add {CLIENT}/24 dev eth0"))?;
     lab.lan.ip("link set eth0 up")?;
+    prepare([(&lab.gw, "lan0"), (&lab.lan, "eth0")])?;
     lab.lan.ip(&format!("route replace default via {LAN_GATEWAY}"))?;
     eventually("the new interface is attached", || {
         let status = gateway.ctl("status")?;
@@ -103,10 +105,19 @@ fn a_lan_interface_that_is_made_anew_is_enforced_again() -> Result<()> {
         ensure!(status.code == 0 && is_back, "{}", status.out);
         Ok(())
     })?;
-    let left = std::fs::read_dir(lab.bpffs().join("thulium").join(lab.id()))?.flatten().map(|layout| layout.path());
-    let links = left.flat_map(|layout| std::fs::read_dir(layout.join("links"))).flatten().count();
-    assert_eq!(links, 5, "two at the uplink, three at the LAN: the pins of the interface that is gone went with it");
+    let (tc, xdp) = pins(&lab)?;
+    assert_eq!(tc, 5, "two at the uplink, three at the LAN: the pins of the interface that is gone went with it");
+    assert_eq!(xdp, xdp_before, "one at each, where XDP is attached");
     ask(&lab.lan.udp((CLIENT, 0))?, MEDIA, b"admitted again")?;
     lab.lan.udp((CLIENT, 0))?.send_to(b"refused again", (UNRELATED, 53))?;
     gateway.expect_refused(&["no-flow out wan0: 1"])
+}
+
+/// How many pins the lab's instance has of programs at its interfaces: in TC, in XDP.
+fn pins(lab: &Lab) -> Result<(usize, usize)> {
+    let layouts = std::fs::read_dir(lab.bpffs().join("thulium").join(lab.id()))?.flatten().map(|layout| layout.path());
+    let links = layouts.flat_map(|layout| std::fs::read_dir(layout.join("links"))).flatten().flatten();
+    let (xdp, tc): (Vec<_>, Vec<_>) =
+        links.map(|link| link.file_name()).partition(|name| name.to_string_lossy().starts_with("xdp-"));
+    Ok((tc.len(), xdp.len()))
 }

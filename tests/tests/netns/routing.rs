@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use thulium_tests::{
-    lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, STUN, THULIUM},
+    lab::{CLIENT, Gateway, Isp, LAN_GATEWAY, Lab, STUN, THULIUM, prepare},
     packet::{self, Capture, Ipv4, Parsed},
     peer::{Echo, Tunnel, ask, noise},
 };
@@ -75,6 +75,8 @@ fn with_second_lan_and_vpn(lab: &Lab) -> Result<()> {
         namespace.ip(&format!("address add {address} dev {interface}"))?;
         namespace.ip(&format!("link set {interface} up"))?;
     }
+    prepare([(&lab.gw, "lan1"), (&lab.lan, "eth1")])?;
+    prepare([(&lab.gw, "vpn0"), (&lab.internet, "vpn")])?;
     lab.gw.ip("route add 10.9.0.0/16 via 10.8.0.2")
 }
 

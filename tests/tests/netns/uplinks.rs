@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use thulium_tests::{
-    lab::{Gateway, Isp, Lab, POLICY_TWO_UPLINKS, THULIUM, client, eventually, patience, within},
+    lab::{Gateway, Isp, Lab, POLICY_TWO_UPLINKS, THULIUM, client, eventually, patience, prepare, within},
     peer::{Echo, ask},
 };
 
@@ -234,6 +234,7 @@ fn an_interface_that_is_made_anew_is_an_uplink_again() -> Result<()> {
     lab.internet.ip(&format!("address add {}/24 dev eth0", Isp::A.next_hop()))?;
     lab.gw.ip("link set wan0 up")?;
     lab.internet.ip("link set eth0 up")?;
+    prepare([(&lab.gw, "wan0"), (&lab.internet, "eth0")])?;
     lab.gw.ip(&format!("route add default via {} metric 100", Isp::A.next_hop()))?;
     log_says(&mut gateway, "uplink isp-a is back")?;
     assert_eq!(Phone::new(&lab, 11)?.seen()?.ip(), Isp::A.address());

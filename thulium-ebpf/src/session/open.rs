@@ -148,6 +148,7 @@ fn insert<A: Outside>(
         watched: 0,
         path: Path::Kernel as u8,
         fill: A::Pad::default(),
+        rest: 0,
     };
     if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {
         return if error == EXISTS { Inserted::ByAnother } else { Inserted::Full };

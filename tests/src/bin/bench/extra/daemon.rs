@@ -38,7 +38,7 @@ pub(crate) fn measure(plan: &Plan, progress: &mut Progress, results: &mut Result
 fn start_and_change(xdp: &str) -> Result<(f64, f64)> {
     let lab = Lab::new()?;
     let begun = Instant::now();
-    let mut gateway = lab.start(&rig::policy(xdp))?;
+    let mut gateway = lab.start(&rig::policy(xdp, rig::CAPACITY))?;
     let start = milliseconds(begun);
     gateway.terminate()?;
     let begun = Instant::now();

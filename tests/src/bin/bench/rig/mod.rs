@@ -32,7 +32,7 @@ use crate::sample::{Contender, Direction, Sample};
 pub(crate) use self::{
     conntrack::set_up as set_nftables_up,
     cpu::Cpu,
-    policy::{bulk, text as policy},
+    policy::{CAPACITY, bulk, text as policy},
 };
 
 /// The namespaces of all contenders. They outlive the [`Rig`] that uses them, and are removed when dropped.

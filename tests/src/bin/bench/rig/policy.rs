@@ -5,12 +5,14 @@ use std::net::Ipv4Addr;
 use thulium_ebpf::bench::{FIRST_REMOTE, REMOTES};
 use thulium_tests::lab::STUN;
 
-/// Sessions that there is room for: a million, and some. A power of two, as the kernel makes of the buckets anyway.
-pub(super) const CAPACITY: u32 = 1 << 20;
+/// Sessions that there is room for in a gateway: the policy's default.
+pub(crate) const CAPACITY: u32 = 262_144;
+/// The same where that is not enough: a million, and some. A power of two, as the kernel makes of the buckets anyway.
+pub(crate) const LARGE_CAPACITY: u32 = 1 << 20;
 
-/// This product's policy file, with this value of `datapath.xdp`. A client may have as much as it likes: what one may have is
-/// not what is measured.
-pub(crate) fn text(xdp: &str) -> String {
+/// This product's policy file, with this value of `datapath.xdp`, and room for `capacity` sessions. A client may have as much as it
+/// likes: what one may have is not what is measured.
+pub(crate) fn text(xdp: &str, capacity: u32) -> String {
     format!(
         "\
 version: 1
@@ -22,8 +24,8 @@ hosts:
   stun: {{ names: [], addresses: [{STUN}] }}
 sessions:
   udp_idle: 1day
-  capacity: {CAPACITY}
-  per_client: {CAPACITY}
+  capacity: {capacity}
+  per_client: {capacity}
   new_per_client: 1000000
   ports_per_client: 25536
 datapath: {{ xdp: {xdp} }}
@@ -34,7 +36,7 @@ datapath: {{ xdp: {xdp} }}
 
 /// The same, but that TCP to the servers' port 443 need not be TLS: any bytes may go there.
 pub(crate) fn bulk(xdp: &str) -> String {
-    format!("{}flows: [{{ name: bulk, to: thulium, ports: 443/tcp }}]\n", text(xdp))
+    format!("{}flows: [{{ name: bulk, to: thulium, ports: 443/tcp }}]\n", text(xdp, CAPACITY))
 }
 
 /// The same for nftables: a stateful filter, and masquerade.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, net::Ipv4Addr, ops::Range};
 
 use anyhow::{Context, Result, ensure};
 use thulium_ebpf::bench::{CLIENTS, Expectation, FIRST_CLIENT, Order, TTL, Way, far_step};
-use thulium_tests::lab::{Gateway, LAN_MAC, Lab, NEXT_HOP, Namespace, UPLINK, WAN_MAC};
+use thulium_tests::lab::{Gateway, LAN_MAC, Lab, NEXT_HOP, Namespace, UPLINK, WAN_MAC, eventually};
 
 use super::{
     conntrack, policy,
@@ -21,6 +21,8 @@ pub(super) struct Site<'lab> {
     pub(super) gateway: Option<Gateway<'lab>>,
     /// For how many flows it has sessions.
     pub(super) flows: u32,
+    /// Sessions that there is room for.
+    capacity: u32,
     /// The ends, where packets are sent from: that of the LAN, and that of the internet.
     ends: [End; 2],
 }
@@ -54,7 +56,7 @@ impl<'lab> Site<'lab> {
     /// When a step fails.
     pub(super) fn set_up(lab: &'lab Lab, contender: Option<Contender>, traffic: &mut Traffic) -> Result<Self> {
         let ends = [End::of(&lab.lan)?, End::of(&lab.internet)?];
-        let mut site = Self { lab, contender, gateway: None, flows: 0, ends };
+        let mut site = Self { lab, contender, gateway: None, flows: 0, capacity: policy::CAPACITY, ends };
         let Some(contender) = contender else {
             traffic.attach("sink", &lab.gw, "lan0")?;
             traffic.attach("sink", &lab.gw, "wan0")?;
@@ -67,11 +69,28 @@ impl<'lab> Site<'lab> {
         match contender {
             Contender::KernelForwarding => {}
             Contender::Nftables => conntrack::set_up(lab)?,
-            Contender::XdpOff => site.gateway = Some(lab.start(&policy::text("off"))?),
-            Contender::XdpNative => site.gateway = Some(lab.start(&policy::text("native"))?),
+            Contender::XdpOff | Contender::XdpNative => site.start(policy::CAPACITY)?,
             Contender::BareRedirect => site.redirect(traffic)?,
         }
         Ok(site)
+    }
+
+    /// Starts the daemon with room for so many sessions, if the contender is this product; without any session.
+    fn start(&mut self, capacity: u32) -> Result<()> {
+        let xdp = match self.contender {
+            Some(Contender::XdpOff) => "off",
+            Some(Contender::XdpNative) => "native",
+            _ => return Ok(()),
+        };
+        if let Some(mut former) = self.gateway.take() {
+            former.down()?;
+        }
+        // The kernel lets a detached program go some time after its last pin is gone, and until then it seems to be another instance's.
+        let start = || self.lab.start(&policy::text(xdp, capacity));
+        self.gateway = Some(eventually("the daemon to start", start)?);
+        self.capacity = capacity;
+        self.flows = 0;
+        Ok(())
     }
 
     /// A veth takes XDP frames in only while it polls, which it does with GRO on.
@@ -157,6 +176,10 @@ impl<'lab> Site<'lab> {
     /// # Errors
     /// When something does not arrive, or not as it should.
     pub(super) fn open(&mut self, traffic: &mut Traffic, flows: u32) -> Result<()> {
+        // What is measured beside the packets opens some more.
+        if flows > self.capacity / 2 && self.capacity < policy::LARGE_CAPACITY {
+            self.start(policy::LARGE_CAPACITY)?;
+        }
         // The first pass opens, the second answers; then both once more as they will be measured.
         for direction in [Direction::Out, Direction::Back, Direction::Out, Direction::Back] {
             let passage = self.send(traffic, direction, flows, flows, true)?;

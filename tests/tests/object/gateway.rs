@@ -357,12 +357,17 @@ impl Gateway {
 
 /// Puts a program into the kernel.
 fn load(name: &str, program: &mut Program) {
-    match program {
+    let mut load = || match program {
         Program::SchedClassifier(program) => program.load(),
         Program::Xdp(program) => program.load(),
         _ => panic!("{name} is neither a TC nor an XDP program"),
+    };
+    // The verifier gives up when a signal waits for the thread (EAGAIN).
+    let mut loaded = load();
+    if loaded.as_ref().is_err_and(|error| error.to_string().contains("os error 11")) {
+        loaded = load();
     }
-    .unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
+    loaded.unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));
 }
 
 /// A frame's payload. No hook has anything to change in the link header: the kernel writes a new one.

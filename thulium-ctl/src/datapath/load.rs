@@ -7,6 +7,7 @@ use aya::{
     maps::MapInfo,
     programs::{Program, ProgramError},
 };
+use nix::errno::Errno;
 use thulium_ebpf::capacity::entries;
 
 use super::{attach::is_optional, clients::pin_programs, marks::Marks, object, pins::Pins};
@@ -58,6 +59,9 @@ const MAPS: [&str; 40] = [
     "slot_names",
     "drops",
 ];
+
+/// How often more a program is handed over whose verification was interrupted; as libbpf does.
+const ATTEMPTS: u32 = 5;
 
 /// Level of `aya_log` at which the slow path's records are made.
 const LOG_DEBUG: u8 = 4;
@@ -120,12 +124,24 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
 /// # Errors
 /// If the kernel does not take it, with the last lines of the verifier's log.
 pub(super) fn load_program(name: &str, program: &mut Program) -> anyhow::Result<()> {
-    let loaded = match program {
+    let mut load = || match program {
         Program::SchedClassifier(program) => program.load(),
         Program::Xdp(program) => program.load(),
         _ => Ok(()),
     };
+    let mut loaded = load();
+    for _ in 0..ATTEMPTS {
+        if !loaded.as_ref().is_err_and(is_interrupted) {
+            break;
+        }
+        loaded = load();
+    }
     loaded.map_err(|error| explain_program(name, error))
+}
+
+/// True if the verifier was interrupted: it gives up as soon as a signal waits for the thread (kernel: `do_check`).
+fn is_interrupted(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(Errno::EAGAIN as i32))
 }
 
 fn pinned_capacity(pins: &Pins) -> Option<u32> {

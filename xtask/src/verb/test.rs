@@ -1,4 +1,5 @@
-//! `cargo xtask test`: formatting, lints, documentation, tests on the host, tests in network namespaces, both on other kernels.
+//! `cargo xtask test`: formatting, lints, documentation, tests on the host, tests in network namespaces in both ways of
+//! forwarding, the core of them on other kernels.
 
 use std::{env, process::Command};
 
@@ -16,6 +17,25 @@ use crate::{
 const HOST: &[&str] = &[];
 /// The tests in network namespaces. It has no examples in its documentation to run.
 const NETNS: &[&str] = &["--package", "thulium-tests", "--tests"];
+/// Those of them that take up a mode of XDP from the environment.
+const IN_MODES: &[&str] = &["--package", "thulium-tests", "--test", "netns"];
+/// The variable that names the mode, for policies that leave it open.
+const MODE: &str = "THULIUM_LAB_XDP";
+/// What their names contain where the native mode has nothing to show.
+const NOT_NATIVE: &[&str] = &[
+    // They are about where XDP is attached and forwards, or about unfinished checksums, and choose the mode themselves.
+    "xdp::",
+    "stations::",
+    "switching::",
+    "offloads::",
+    // What it looks at is the host's.
+    "doctor::",
+    // Links that take no native program.
+    "links::a_bridge_as_lan",
+    "links::a_client_behind_a_link_without_link_headers",
+    "links::an_uplink_without_link_headers",
+    "routing::a_link_with_two_ends_needs_no_next_hop",
+];
 
 /// Checks and tests everything; with `arguments`, only tests, and only on this kernel. The tests come last, and nothing is
 /// printed after their summary.
@@ -39,21 +59,34 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // Two builds, as they are run: cargo chooses features by what is selected.
     step("Building the tests on the host", cargo_test(HOST, &[]).arg("--no-run"))?;
     step("Building the tests in network namespaces", cargo_test(NETNS, &[]).arg("--no-run"))?;
-    let host = cargo_test(HOST, arguments).status().context("cannot start cargo")?;
-    if !host.success() {
-        bail!("tests on the host failed");
-    }
+    run_tests("tests on the host", &mut cargo_test(HOST, arguments))?;
     if !root {
         eprintln!(
             "Not run: the tests in network namespaces. They need root: sudo -E env \"PATH=$PATH\" cargo xtask test"
         );
         return Ok(());
     }
-    let netns = cargo_test(NETNS, arguments).status().context("cannot start cargo")?;
-    if !netns.success() {
-        bail!("tests in network namespaces failed");
+    let netns = "tests in network namespaces";
+    if !arguments.is_empty() {
+        return run_tests(netns, &mut cargo_test(NETNS, arguments));
     }
-    if arguments.is_empty() { on_other_kernels() } else { Ok(()) }
+    run_tests(netns, cargo_test(NETNS, &[]).env_remove(MODE))?;
+    run_tests("tests in network namespaces, with XDP that forwards", &mut natively())?;
+    on_other_kernels()
+}
+
+/// Runs tests, below a heading that says which.
+fn run_tests(which: &str, command: &mut Command) -> Result<()> {
+    eprintln!("\nRunning the {which}");
+    if command.status().context("cannot start cargo")?.success() { Ok(()) } else { bail!("{which} failed") }
+}
+
+/// The tests in network namespaces once more, where XDP forwards.
+fn natively() -> Command {
+    let skipped: Vec<String> = NOT_NATIVE.iter().flat_map(|name| ["--skip".to_owned(), (*name).to_owned()]).collect();
+    let mut command = cargo_test(IN_MODES, &skipped);
+    command.env(MODE, "native");
+    command
 }
 
 /// Runs the core of the tests on each of Debian's kernels, where that is possible. Those in network namespaces are built.
@@ -139,6 +172,17 @@ mod tests {
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments, ["test", "--no-fail-fast", "--", "stun"]);
         assert!(command.get_envs().any(|(name, value)| name == "THULIUM_CTL" && value.is_some()));
+    }
+
+    #[test]
+    fn natively_only_what_takes_up_the_mode_is_run() {
+        let command = natively();
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(
+            arguments[..8],
+            ["test", "--no-fail-fast", "--package", "thulium-tests", "--test", "netns", "--", "--skip"]
+        );
+        assert!(command.get_envs().any(|(name, value)| name == MODE && value.is_some_and(|value| value == "native")));
     }
 
     #[test]

@@ -91,6 +91,10 @@ impl Skb {
     /// True if it, or each of its segments, is not too large for the way. `length` in IP bytes.
     #[inline(always)]
     fn fits<A>(&self, length: u32, hop: &Hop<A>) -> bool {
+        // The kernel did not tell the way when it was asked last: what else stands in the place is of another one.
+        if hop.mtu == 0 {
+            return false;
+        }
         // SAFETY: see `Skb`.
         if unsafe { (*self.0).gso_size } == 0 {
             return length <= hop.mtu;

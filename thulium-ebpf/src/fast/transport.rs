@@ -37,7 +37,9 @@ pub(super) unsafe fn ports(transport: Span, protocol: u8, available: u32, side: 
         protocol::UDP => {
             let server = if matches!(side, Side::Lan) { destination } else { source };
             // SAFETY: the caller's.
-            server != DNS && u32::from(u16::from_be(unsafe { transport.load16::<4>() })) == available
+            server != DNS
+                && available >= SHORTEST as u32
+                && u32::from(u16::from_be(unsafe { transport.load16::<4>() })) == available
         }
         protocol::TCP => is_ordinary_tcp(transport, available),
         _ => false,

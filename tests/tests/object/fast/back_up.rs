@@ -36,6 +36,20 @@ fn packets_of_a_session_that_are_not_ordinary() {
 }
 
 #[test]
+fn a_datagram_without_room_for_its_header_is_refused() {
+    let gateway = with_session();
+    assert!(gateway.takes(Hook::LanXdp, &sip_out()));
+    // Its ports, and in the padding behind it the length that the packet has for it.
+    let ports = [PHONE_PORT, SIP_PORT].map(u16::to_be_bytes).concat();
+    let mut padded = framed(&Ipv4::new(CLIENT, SERVER).raw(17, &ports));
+    padded.extend([0, 4, 0, 0]);
+    padded.resize(60, 0);
+    for _ in 0..8 {
+        assert_eq!(gateway.hand(Hook::LanXdp, &padded), (Action::Drop, padded.clone()));
+    }
+}
+
+#[test]
 fn segments_that_change_what_is_known_of_their_connection() {
     let gateway = with_connection();
     for (hook, segment) in [(Hook::LanXdp, web_out as fn(u8) -> Vec<u8>), (Hook::UplinkXdp, web_in)] {

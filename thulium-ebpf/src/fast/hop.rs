@@ -97,7 +97,7 @@ pub(super) fn find<'a, A: Next>(
     let place = A::hops().get_ptr_mut(Hop::place(to, interface))?;
     // SAFETY: this CPU's alone until the program ends.
     let hop = unsafe { &mut *place };
-    if hop.to == *to && hop.interface == interface && now.wrapping_sub(hop.asked) <= FRESH {
+    if hop.to == *to && hop.interface == interface && now.wrapping_sub(hop.asked) < FRESH {
         return Some(hop);
     }
     (hop.to, hop.interface, hop.asked) = (*to, interface, now);

@@ -73,7 +73,8 @@ fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, i
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
     let known = unsafe { &*entry };
     let Some(hop) = hop::find(context.as_ptr(), &key, known, side, now) else { return Fast::Up };
-    if length > hop.mtu || !forwards(hop.interface) {
+    // Before Linux 6.3 the kernel also answers with a neighbour that is being resolved and has no address yet.
+    if length > hop.mtu || hop.link[0] == 0 || !forwards(hop.interface) {
         return Fast::Up;
     }
     touch(entry, Passage { side, path: Path::Xdp, packets: 1, bytes: length }, now);

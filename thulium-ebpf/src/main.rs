@@ -146,7 +146,7 @@ mod programs {
     /// Never attached: user space runs it with an order, [`thulium_ebpf::abi::EndSession`].
     #[classifier]
     pub fn end_session(context: TcContext) -> i32 {
-        let (Ok(order), Some(moment)) = (context.load(ETHERNET), Moment::read()) else {
+        let (Ok(order), Some(moment)) = (context.load(ETHERNET), Moment::of_order()) else {
             return OrderOutcome::Absent as i32;
         };
         order::end_session(&order, &moment) as i32
@@ -176,7 +176,7 @@ mod programs {
     extern "C" fn sweep_step<A: Outside>(_index: u32, sweeping: *mut Sweeping) -> u64 {
         // SAFETY: the words of `repeat`, which nobody else uses meanwhile.
         let sweeping = unsafe { &mut *sweeping };
-        count_step(Moment::read().is_some_and(|moment| table::sweep::<A>(sweeping.age, &moment)), sweeping)
+        count_step(Moment::of_order().is_some_and(|moment| table::sweep::<A>(sweeping.age, &moment)), sweeping)
     }
 
     extern "C" fn wake(_index: u32, sweeping: *mut Sweeping) -> u64 {

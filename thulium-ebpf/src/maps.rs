@@ -66,8 +66,13 @@ pub fn next_to_sweep<A: Tables>(item: &mut SweepItem<A>, age: u64, now: u64) -> 
     unsafe { bpf_map_peek_elem(map, room) == 0 && item.has_waited(age, now) && bpf_map_pop_elem(map, room) == 0 }
 }
 
+/// The [`Scratch`] of programs that packets run.
+pub const ROOM_OF_PACKETS: u32 = 0;
+/// The [`Scratch`] of programs that user space runs: packets interrupt them before Linux 6.3 (kernel: `bpf_test_run`).
+pub const ROOM_OF_ORDERS: u32 = 1;
+
 /// What a packet is worked on with, beside the 512 bytes that a chain of calls has on the stack. Each CPU has its own, and no
-/// program of ours interrupts another on the same CPU.
+/// program of ours interrupts another on the same CPU but one that user space runs, which has a room of its own.
 pub struct Scratch<A: Address> {
     /// The packet.
     pub packet: Packet<A>,
@@ -86,7 +91,7 @@ pub struct Scratch<A: Address> {
 }
 
 /// Room for a [`Scratch`]. The kernel wants types that it can describe, and Rust's enums are none.
-type ScratchRoom<const WORDS: usize> = PerCpuArray<[u64; WORDS], 1>;
+type ScratchRoom<const WORDS: usize> = PerCpuArray<[u64; WORDS], 2>;
 
 /// The maps whose keys are addresses: each family has its own, so that its keys are no longer than they must be.
 pub trait Tables: Address {
@@ -112,8 +117,13 @@ pub trait Tables: Address {
     fn resolvers() -> &'static Resolvers<Self>;
     /// Next hops.
     fn hops() -> &'static Hops<Self>;
-    /// This CPU's scratch; never null, but the verifier has to see it checked.
-    fn scratch() -> *mut Scratch<Self>;
+    /// This CPU's scratch for packets; never null, but the verifier has to see it checked.
+    #[inline(always)]
+    fn scratch() -> *mut Scratch<Self> {
+        Self::scratch_in(ROOM_OF_PACKETS)
+    }
+    /// This CPU's scratch of a room.
+    fn scratch_in(room: u32) -> *mut Scratch<Self>;
 }
 
 /// The maps of a family.
@@ -209,8 +219,8 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
-                fn scratch() -> *mut Scratch<Self> {
-                    SCRATCH.get_ptr_mut(0).map_or(core::ptr::null_mut(), |room| room.cast())
+                fn scratch_in(room: u32) -> *mut Scratch<Self> {
+                    SCRATCH.get_ptr_mut(room).map_or(core::ptr::null_mut(), |room| room.cast())
                 }
             }
         }

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::{
     abi::{GENERATIONS, Settings, ticks},
-    maps::{GENERATION, SETTINGS},
+    maps::{GENERATION, ROOM_OF_ORDERS, ROOM_OF_PACKETS, SETTINGS},
 };
 
 /// What holds while a packet is on its way: it sees one generation of the policy and one point in time.
@@ -14,6 +14,8 @@ pub struct Moment {
     pub now: u64,
     /// The generation in force.
     pub generation: u32,
+    /// Which of this CPU's rooms what ends sessions works in: packets' or orders' ([`crate::maps::ROOM_OF_ORDERS`]).
+    pub room: u32,
     /// Its settings.
     pub settings: &'static Settings,
 }
@@ -25,7 +27,13 @@ impl Moment {
         let generation = *GENERATION.get(0)?;
         let settings = SETTINGS.get(generation % GENERATIONS)?;
         // SAFETY: no arguments, no failure.
-        Some(Self { now: unsafe { bpf_ktime_get_ns() }, generation, settings })
+        Some(Self { now: unsafe { bpf_ktime_get_ns() }, generation, room: ROOM_OF_PACKETS, settings })
+    }
+
+    /// Now, in a program that user space runs.
+    #[inline(always)]
+    pub fn of_order() -> Option<Self> {
+        Some(Self { room: ROOM_OF_ORDERS, ..Self::read()? })
     }
 
     /// [`Moment::now`] by the clock of sessions.

@@ -221,7 +221,9 @@ pub fn opened<A: Outside>(entry: Entry<A>) -> u64 {
 #[inline(never)]
 pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, opened: u64, moment: &Moment) {
     // SAFETY: as in `is_live`; the scratch is this CPU's alone until the program ends.
-    let Some(ended) = (unsafe { A::scratch().as_mut() }).map(|scratch| &mut scratch.entry) else { return };
+    let Some(ended) = (unsafe { A::scratch_in(moment.room).as_mut() }).map(|scratch| &mut scratch.entry) else {
+        return;
+    };
     // What is needed of the entry is read before it goes.
     // SAFETY: as above.
     *ended = unsafe { *entry };
@@ -248,7 +250,9 @@ pub fn end<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, opened: u64, moment: &
 #[inline(never)]
 pub fn sweep<A: Outside>(age: u64, moment: &Moment) -> bool {
     // SAFETY: this CPU's alone until the program ends.
-    let Some(item) = (unsafe { A::scratch().as_mut() }).map(|scratch| &mut scratch.swept) else { return false };
+    let Some(item) = (unsafe { A::scratch_in(moment.room).as_mut() }).map(|scratch| &mut scratch.swept) else {
+        return false;
+    };
     if !next_to_sweep::<A>(item, age, moment.now) {
         return false;
     }

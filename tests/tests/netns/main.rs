@@ -11,6 +11,7 @@ mod doctor;
 mod failover;
 mod flows;
 mod fragments;
+mod hops;
 mod icmp;
 mod ipv6;
 mod json;

@@ -17,18 +17,20 @@ use crate::{
 };
 
 /// Hardware address of the router behind the uplink, and of the client.
-const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
-const PHONE: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
+pub(crate) const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
+pub(crate) const PHONE: [u8; 6] = [2, 0, 0, 0, 0, 0x77];
 
 /// A gateway whose interfaces XDP may forward between, and which knows its neighbours.
-fn gateway() -> Gateway {
+pub(crate) fn gateway() -> Gateway {
     let mut gateway = Gateway::new();
     for interface in [gateway.lan, gateway.wan] {
         gateway.set_station(interface, 1);
     }
-    ip("neigh add 192.168.20.10 lladdr 02:00:00:00:00:77 dev lan0");
+    for host in 10..14 {
+        ip(&format!("neigh add 192.168.20.{host} lladdr 02:00:00:00:00:77 dev lan0"));
+        ip(&format!("neigh add 2001:db8:20::{host} lladdr 02:00:00:00:00:77 dev lan0"));
+    }
     ip("neigh add 198.51.100.254 lladdr 02:00:00:00:00:fe dev wan0");
-    ip("neigh add 2001:db8:20::10 lladdr 02:00:00:00:00:77 dev lan0");
     ip("neigh add 2001:db8:51::254 lladdr 02:00:00:00:00:fe dev wan0");
     gateway
 }

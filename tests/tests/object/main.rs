@@ -24,6 +24,7 @@ mod memory;
 mod mss;
 mod network;
 mod orders;
+mod parity;
 mod ports;
 mod races;
 mod random;

@@ -62,7 +62,7 @@ impl Gateway {
         self.array("choices").set(0, Choices { slots: [slot; 64], substitutes: 0 }, 0).unwrap();
     }
 
-    fn change_uplink(&mut self, slot: u32, change: impl FnOnce(&mut Uplink)) {
+    pub(crate) fn change_uplink(&mut self, slot: u32, change: impl FnOnce(&mut Uplink)) {
         let mut uplinks = self.array::<Uplink>("uplinks");
         let mut uplink = uplinks.get(&slot, 0).unwrap();
         change(&mut uplink);

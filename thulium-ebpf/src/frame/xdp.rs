@@ -3,6 +3,7 @@
 use aya_ebpf::{EbpfContext as _, cty::c_void, helpers::generated::bpf_xdp_get_buff_len, programs::XdpContext};
 
 use super::{ETHER_TYPE, ETHERNET, Frame, Hook, Plain, hook::read_within};
+use crate::{abi::Station, maps::STATIONS};
 
 /// A frame as the driver received it.
 pub struct XdpFrame(XdpContext);
@@ -58,8 +59,13 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn is_for_us(&self) -> bool {
-        // Tags are in the frame here, and the kernel drops other stations' frames right behind us.
-        true
+        // Tags are in the frame here. Where the interface's own address is known, another station's frame is not counted as refused:
+        // the kernel drops it right behind us, and TC would not count it either.
+        let interface = self.interface();
+        match STATIONS.get(Station::place(interface)) {
+            Some(station) if station.interface == interface => self.read::<[u8; 6]>(0) == Some(station.address),
+            _ => true,
+        }
     }
 
     #[inline(always)]

@@ -31,7 +31,9 @@ impl Call {
     /// Begins it, and waits until XDP has it in both directions.
     fn new(lab: &Lab, gateway: &Gateway<'_>) -> Result<Self> {
         let _server = Echo::new(&lab.internet, &[MEDIA])?;
-        let call = Self { client: lab.lan.udp((CLIENT, 0))?, _server };
+        let client = lab.lan.udp((CLIENT, 0))?;
+        client.set_read_timeout(Some(Duration::from_millis(300)))?;
+        let call = Self { client, _server };
         call.by(gateway, "xdp")?;
         Ok(call)
     }
@@ -46,7 +48,7 @@ impl Call {
         eventually(&format!("the call to go by {path}"), || {
             self.speak()?;
             let flows = gateway.json("flows")?;
-            let flow = flows["flows"].as_array().and_then(|flows| flows.first()).context("no session")?;
+            let flow = flows["sessions"].as_array().and_then(|flows| flows.first()).context("no session")?;
             ensure!(flow["out"]["path"] == path && flow["in"]["path"] == path, "{flow}");
             Ok(())
         })
@@ -122,7 +124,7 @@ fn the_gateways_own_card_gets_another_address() -> Result<()> {
     eventually("the client's packets to go by TC", || {
         call.speak()?;
         let flows = gateway.json("flows")?;
-        ensure!(flows["flows"][0]["out"]["path"] == "tc", "{flows}");
+        ensure!(flows["sessions"][0]["out"]["path"] == "tc", "{flows}");
         Ok(())
     })
 }
@@ -136,6 +138,7 @@ fn the_public_address_changes() -> Result<()> {
     ensure!(call.speak()?.ip() == UPLINK);
     let other = Ipv4Addr::new(198, 51, 100, 7);
     lab.gw.ip(&format!("address add {other}/24 dev wan0"))?;
+    lab.gw.sysctl("net/ipv4/conf/wan0/promote_secondaries", "1")?;
     lab.gw.ip(&format!("address del {UPLINK}/24 dev wan0"))?;
     lab.gw.ip(&format!("route replace default via {NEXT_HOP}"))?;
     eventually("the call to go on by the new address", || {

@@ -92,6 +92,8 @@ fn a_router_is_exchanged_and_says_so() -> Result<()> {
 #[test]
 fn a_router_is_exchanged_and_says_nothing() -> Result<()> {
     goes_on(PROBED, "xdp", |lab| {
+        // How long the kernel believes a neighbour without asking it; half a minute otherwise.
+        lab.gw.sysctl("net/ipv4/neigh/wan0/base_reachable_time_ms", "1000")?;
         lab.internet.ip("link set eth0 address 02:00:00:00:51:fd")?;
         // It knows the gateway already, and asks nobody.
         let gateway = WAN_MAC.map(|byte| format!("{byte:02x}")).join(":");

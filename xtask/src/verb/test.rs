@@ -27,6 +27,7 @@ const NOT_NATIVE: &[&str] = &[
     "xdp::",
     "stations::",
     "switching::",
+    "hops::",
     "offloads::",
     // What it looks at is the host's.
     "doctor::",

@@ -85,7 +85,7 @@ fn an_invite_of_4_kb_is_answered() -> Result<()> {
     server.set_nonblocking(false)?;
     let seen = call(&lab.lan.udp((CLIENT, 5061))?, &server, sip)?;
     ensure!(seen.ip() == CLIENT, "the server saw {seen}");
-    let strays = other.so_far(|packet| packet[0] >> 4 == 6 && packet.len() > 40 && packet[8..24] == CLIENT.octets())?;
+    let strays = other.so_far(|packet| packet.len() > 40 && packet[0] >> 4 == 6 && packet[8..24] == CLIENT.octets())?;
     ensure!(strays.is_empty(), "by the other uplink came {strays:02x?}");
     gateway.expect_refused(&[])
 }

@@ -93,7 +93,7 @@ paths       eth1: XDP 98.1 % (981 packets), TC 1.9 % (19 packets)
             eth0: no packet of a session yet
             (packets of sessions that came in there, since the first start or the last `down`)
 uplinks     isp-a on eth0: 198.51.100.1
-sessions    12 of 262144; tables of 127 MiB, 187 MiB when full
+sessions    12 of 262144; tables of 126 MiB, 162 MiB when full
 clients     3
 refused     1201 packets, 1.0 MiB
 ";
@@ -264,7 +264,7 @@ fn an_address_that_the_interface_does_not_have_is_told() {
 
 #[test]
 fn a_full_table_is_in_the_verdict() {
-    for (ipv4, ipv6, family, used) in [(26_214, 0, "IPv4", 26_214), (6, 13_107, "IPv6", 13_107)] {
+    for (ipv4, ipv6, family, used) in [(26_214, 0, "IPv4", 26_214), (6, 6_554, "IPv6", 6_554)] {
         let full = DatapathFacts { sessions: SessionUse::of(ipv4, ipv6, 26_214), ..datapath() };
         let text = judged(Some(full), serving(daemon())).to_string();
         assert!(text.starts_with("ENFORCING · FULL: new sessions are refused · 1 warning\n"), "{text}");

@@ -6,7 +6,7 @@ use super::{Address4, Address6, Port};
 pub const UPLINK_SLOTS: usize = 8;
 
 /// LAN interfaces a policy can have.
-pub const LAN_SLOTS: usize = 16;
+pub const LAN_SLOTS: usize = 32;
 
 /// Ports that can rest at once; one that finds no room is free immediately. Room for all ports of an address by both protocols.
 pub const RESTING_PORTS: usize = 131_072;

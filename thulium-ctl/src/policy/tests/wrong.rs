@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use super::{SMALLEST, wrong};
+use super::{SMALLEST, right, wrong};
 use crate::{
     exit::{Exit, Failure},
     policy::{Source, load, parse},
@@ -49,6 +49,18 @@ fn a_directory_is_no_policy() {
     let folder = tempfile::tempdir().expect("a folder");
     let errors = load(folder.path()).expect_err("an error").to_string();
     assert!(errors.contains("it is a directory"), "{errors}");
+}
+
+#[test]
+fn a_lan_has_32_interfaces_at_most() {
+    let lan = |count: usize| {
+        let interfaces: Vec<String> = (0..count).map(|number| format!("lan{number}")).collect();
+        SMALLEST.replace("eth1", &interfaces.join(", "))
+    };
+    assert_eq!(right(&lan(32)).lan.interfaces.len(), 32);
+    let text = wrong(lan(33));
+    assert!(text.contains("this is interface 33 of 33, and a LAN can have 32"), "{text}");
+    assert!(text.contains("a bridge instead of its ports"), "{text}");
 }
 
 #[test]

@@ -28,8 +28,9 @@ pub const fn ipv6_sessions(capacity: u32) -> u32 {
 pub fn entries(map: &str, capacity: u32) -> Option<u32> {
     let of_ipv6 = ipv6_sessions(capacity);
     match map {
-        // Two directions a session.
-        "flows4" => Some(2 * capacity),
+        // A direction a session.
+        "flows4" | "flows4_back" => Some(capacity),
+        // Two of them.
         "flows6" => Some(2 * of_ipv6),
         "sweep4" => Some(capacity + SWEEP_SLACK),
         "sweep6" => Some(of_ipv6 + SWEEP_SLACK),
@@ -57,7 +58,7 @@ pub fn memory(capacity: u32) -> Memory {
     let size = |map: &str| u64::from(entries(map, capacity).unwrap_or(0));
     let prepared = |map: &str, key: usize, value: usize| buckets(size(map)) + size(map) * element(key, value);
     let empty = OTHERS
-        + prepared("flows4", size_of::<FlowKey<Address4>>(), size_of::<FlowEntry<Address4>>())
+        + 2 * prepared("flows4", size_of::<FlowKey<Address4>>(), size_of::<FlowEntry<Address4>>())
         + prepared("ports4", size_of::<PortKey<Address4>>(), size_of::<PortOwner<Address4>>())
         + buckets(size("flows6"))
         + buckets(size("mappings4"))
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn what_a_session_needs_is_there_for_every_session() {
         for capacity in [1, 64, 262_144, 4_194_304] {
-            assert_eq!(entries("flows4", capacity), Some(2 * capacity));
+            assert_eq!(entries("flows4", capacity), Some(capacity));
+            assert_eq!(entries("flows4_back", capacity), Some(capacity));
             assert!(entries("sweep4", capacity) >= Some(capacity));
             assert!(entries("flows6", capacity) >= Some(capacity / 2));
             for map in ["ports4", "mappings4", "hellos4", "hellos6"] {

@@ -21,14 +21,17 @@ use crate::{
     dns::Room,
     fast::{HOPS, Hop},
     parse::Packet,
+    session::flows::{Both, FlowMap, Sides},
     tls::{Hellos, Walk},
     verdict::Refusal,
 };
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 
-/// Sessions: two directed entries each.
-pub type Flows<A> = HashMap<FlowKey<A>, FlowEntry<A>, 524_288>;
+/// One side of the sessions of IPv4. Made with the map: an allocation costs as much as all else at an opening, and can fail.
+pub type Flows4 = HashMap<FlowKey<Address4>, FlowEntry<Address4>, 262_144>;
+/// Sessions of IPv6: two directed entries each. Made as they come: many a gateway has no IPv6.
+pub type Flows6 = HashMap<FlowKey<Address6>, FlowEntry<Address6>, 524_288, LAZY>;
 /// Sessions in the order in which the sweeper looks at them. One may be gone from the sessions: these are hints, the sessions
 /// themselves are the truth.
 pub type Sweep<A> = Queue<SweepItem<A>, 266_240>;
@@ -95,8 +98,10 @@ type ScratchRoom<const WORDS: usize> = PerCpuArray<[u64; WORDS], 2>;
 
 /// The maps whose keys are addresses: each family has its own, so that its keys are no longer than they must be.
 pub trait Tables: Address {
+    /// The table of sessions.
+    type Flows: FlowMap<Self> + 'static;
     /// Sessions.
-    fn flows() -> &'static Flows<Self>;
+    fn flows() -> &'static Self::Flows;
     /// What to sweep next.
     fn sweep() -> &'static Sweep<Self>;
     /// Clients.
@@ -129,15 +134,13 @@ pub trait Tables: Address {
 /// The maps of a family.
 macro_rules! tables {
     (
-        $module:ident, $address:ty, $flows:literal, $flows_flags:expr, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
+        $module:ident, $address:ty, $flows:ident, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
         $client_prefixes:literal, $remotes:literal, $learned:literal, $queries:literal,
         $resolvers:literal, $hops:literal, $scratch:literal
     ) => {
         mod $module {
             use super::*;
 
-            #[btf_map(name = $flows)]
-            static FLOWS: HashMap<FlowKey<$address>, FlowEntry<$address>, 524_288, { $flows_flags }> = HashMap::new();
             #[btf_map(name = $sweep)]
             static SWEEP: Sweep<$address> = Queue::new();
             #[btf_map(name = $clients)]
@@ -162,10 +165,11 @@ macro_rules! tables {
             static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
 
             impl Tables for $address {
+                type Flows = $flows;
+
                 #[inline(always)]
-                fn flows() -> &'static Flows<Self> {
-                    // SAFETY: a program knows a map by the address of its definition alone; the flags are the loader's.
-                    unsafe { &*(&raw const FLOWS).cast() }
+                fn flows() -> &'static $flows {
+                    &$flows
                 }
 
                 #[inline(always)]
@@ -230,9 +234,7 @@ macro_rules! tables {
 tables!(
     ipv4,
     Address4,
-    "flows4",
-    // Made with the map: an allocation costs as much as all else at an opening, and can fail.
-    0,
+    Sides,
     "sweep4",
     "clients4",
     "hellos4",
@@ -248,9 +250,7 @@ tables!(
 tables!(
     ipv6,
     Address6,
-    "flows6",
-    // Made as they come: many a gateway has no IPv6.
-    LAZY,
+    Both,
     "sweep6",
     "clients6",
     "hellos6",
@@ -263,6 +263,18 @@ tables!(
     "hops6",
     "scratch6"
 );
+
+/// Sessions of IPv4 as they arrive from the LAN: a directed entry each.
+#[btf_map(name = "flows4")]
+pub static FLOWS_OUT: Flows4 = HashMap::new();
+
+/// The same sessions as they arrive at the uplinks.
+#[btf_map(name = "flows4_back")]
+pub static FLOWS_BACK: Flows4 = HashMap::new();
+
+/// Sessions of IPv6, both directions.
+#[btf_map(name = "flows6")]
+pub static FLOWS6: Flows6 = HashMap::new();
 
 /// Client endpoint on an uplink → external endpoint, where it has another port outside than its own. Only IPv4 is translated.
 #[btf_map(name = "mappings4")]

@@ -136,7 +136,8 @@ impl Gateway {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
-        for map in ["flows4", "flows6", "sweep4", "sweep6", "mappings4", "ports4", "hellos4", "hellos6"] {
+        for map in ["flows4", "flows4_back", "flows6", "sweep4", "sweep6", "mappings4", "ports4", "hellos4", "hellos6"]
+        {
             loader.map_max_entries(map, entries(map, capacity).expect("a map that has as many entries as it needs"));
         }
         Self::fill_in(loader.load_file(object()).unwrap(), interfaces)
@@ -146,7 +147,9 @@ impl Gateway {
         let interfaces = network::enter();
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
-        loader.map_max_entries("flows4", flow_entries).map_max_entries("flows6", flow_entries);
+        // Each side of IPv4 has its own; an odd entry is one from the LAN that gets no pair.
+        loader.map_max_entries("flows4", flow_entries.div_ceil(2)).map_max_entries("flows4_back", flow_entries / 2);
+        loader.map_max_entries("flows6", flow_entries);
         for map in [
             "sweep4",
             "sweep6",

@@ -176,7 +176,14 @@ impl Gateway {
 
     /// All directions of all sessions.
     pub(crate) fn flows(&mut self) -> Vec<(FlowKey<Address4>, FlowEntry<Address4>)> {
-        self.hash("flows4").iter().map(Result::unwrap).collect()
+        let out: Vec<_> = self.hash("flows4").iter().map(Result::unwrap).collect();
+        let back = self.hash("flows4_back").iter().map(Result::unwrap).collect();
+        [out, back].concat()
+    }
+
+    /// Changes what is known of a direction.
+    pub(crate) fn set_flow(&mut self, key: FlowKey<Address4>, entry: FlowEntry<Address4>) {
+        self.hash(map_of(&key)).insert(key, entry, 0).unwrap();
     }
 
     /// The directions of one side.
@@ -187,7 +194,7 @@ impl Gateway {
     /// Loses one direction of every session.
     pub(crate) fn forget(&mut self, side: Side) {
         for (key, _) in self.flows_of(side) {
-            self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
+            self.hash::<_, FlowEntry<Address4>>(map_of(&key)).remove(&key).unwrap();
         }
     }
 
@@ -196,7 +203,7 @@ impl Gateway {
         let last_seen = ticks_ago(seconds);
         for (key, mut entry) in self.flows_of(side) {
             entry.last_seen = last_seen;
-            self.hash("flows4").insert(key, entry, 0).unwrap();
+            self.set_flow(key, entry);
         }
     }
 
@@ -207,7 +214,7 @@ impl Gateway {
             let of = if key.side == Side::Lan as u8 { key.source } else { entry.rewrite.address };
             if of == client {
                 entry.last_seen = last_seen;
-                self.hash("flows4").insert(key, entry, 0).unwrap();
+                self.set_flow(key, entry);
             }
         }
         self.age_queue(nanoseconds(last_seen));
@@ -309,7 +316,7 @@ impl Gateway {
     /// Forgets all traffic.
     pub(crate) fn forget_traffic(&mut self) {
         for (key, _) in self.flows() {
-            self.hash::<_, FlowEntry<Address4>>("flows4").remove(&key).unwrap();
+            self.hash::<_, FlowEntry<Address4>>(map_of(&key)).remove(&key).unwrap();
         }
         let mut queue: Queue<_, SweepItem<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
         while queue.pop(0).is_ok() {}
@@ -349,4 +356,9 @@ fn uplink(interface: u32, epoch: u32, address: Address4) -> Uplink {
 /// The moment that many seconds ago, by the clock of sessions.
 fn ticks_ago(seconds: u64) -> u32 {
     ticks(now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago"))
+}
+
+/// The map that a direction of an IPv4 session is in.
+pub(crate) fn map_of(key: &FlowKey<Address4>) -> &'static str {
+    if key.side == Side::Lan as u8 { "flows4" } else { "flows4_back" }
 }

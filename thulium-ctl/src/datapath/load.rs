@@ -17,8 +17,9 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 40] = [
+const MAPS: [&str; 41] = [
     "flows4",
+    "flows4_back",
     "flows6",
     "sweep4",
     "sweep6",
@@ -146,7 +147,7 @@ fn is_interrupted(error: &ProgramError) -> bool {
 
 fn pinned_capacity(pins: &Pins) -> Option<u32> {
     let info = MapInfo::from_pin(pins.map("flows4")).ok()?;
-    Some(info.max_entries() / 2)
+    Some(info.max_entries())
 }
 
 /// Says what is missing when the kernel refuses everything.

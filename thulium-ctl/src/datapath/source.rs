@@ -57,7 +57,7 @@ impl Source for Tables {
     }
 
     fn flows(&self) -> anyhow::Result<Halves> {
-        let ipv4 = self.flows4.iter().filter_map(present).collect::<Result<_, _>>()?;
+        let ipv4 = self.flows4.iter().chain(self.flows4_back.iter()).filter_map(present).collect::<Result<_, _>>()?;
         let ipv6 = self.flows6.iter().filter_map(present).collect::<Result<_, _>>()?;
         Ok(Halves { ipv4, ipv6 })
     }
@@ -65,7 +65,7 @@ impl Source for Tables {
     fn sessions(&self) -> anyhow::Result<ByFamily> {
         let ipv4 = self.flows4.keys().filter_map(present).count();
         let ipv6 = self.flows6.keys().filter_map(present).count();
-        Ok(ByFamily { ipv4: ipv4.div_ceil(2) as u64, ipv6: ipv6.div_ceil(2) as u64 })
+        Ok(ByFamily { ipv4: ipv4 as u64, ipv6: ipv6.div_ceil(2) as u64 })
     }
 
     fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>> {

@@ -14,6 +14,7 @@ use super::pins::Pins;
 pub struct Tables {
     pub(super) pins: Pins,
     pub(super) flows4: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
+    pub(super) flows4_back: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
     pub(super) flows6: HashMap<MapData, FlowKey<Address6>, FlowEntry<Address6>>,
     pub(super) shares4: HashMap<MapData, ClientKey<Address4>, Client>,
     pub(super) shares6: HashMap<MapData, ClientKey<Address6>, Client>,
@@ -61,12 +62,13 @@ impl Tables {
             MapData::from_pin(&path).with_context(|| format!("cannot open the pinned map {}", path.display()))
         };
         let flows = pin("flows4")?;
-        let capacity = flows.info().context("flows4")?.max_entries() / 2;
+        let capacity = flows.info().context("flows4")?.max_entries();
         let clients = pin("clients4")?;
         let client_capacity = clients.info().context("clients4")?.max_entries();
         Ok(Some(Self {
             pins: pins.clone(),
             flows4: Map::HashMap(flows).try_into()?,
+            flows4_back: Map::HashMap(pin("flows4_back")?).try_into()?,
             flows6: Map::HashMap(pin("flows6")?).try_into()?,
             shares4: Map::HashMap(clients).try_into()?,
             shares6: Map::HashMap(pin("clients6")?).try_into()?,

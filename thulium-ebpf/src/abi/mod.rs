@@ -40,7 +40,7 @@ pub use user::order_frame;
 
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// Sessions of each family, and resting ports, that one run of the program `sweep` looks at.
 pub const SWEEP_STEPS: u32 = 64;

@@ -6,7 +6,7 @@ use crate::{
     maps::{GENERATION, SETTINGS, UPLINKS},
     parse::protocol,
     ports::Outside,
-    session::{has_expired, table::Entry},
+    session::{flows::FlowMap as _, has_expired, table::Entry},
 };
 
 /// The session of this key, if it is live as it is. See [`is_steady`].

@@ -9,6 +9,7 @@ use crate::{
     moment::Moment,
     parse::{Kind, Packet, Segment, kind},
     session::{
+        flows::FlowMap as _,
         hello::{self, Watched},
         table::{self, Entry},
     },

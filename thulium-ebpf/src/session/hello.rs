@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::generated::bpf_loop,
 };
 
-use super::table::Entry;
+use super::{flows::FlowMap as _, table::Entry};
 use crate::{
     abi::{FlowKey, GENERATIONS, Reason, Side},
     frame::Hook,

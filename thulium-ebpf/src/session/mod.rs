@@ -3,6 +3,8 @@
 #[cfg(target_arch = "bpf")]
 pub mod client;
 #[cfg(target_arch = "bpf")]
+pub mod flows;
+#[cfg(target_arch = "bpf")]
 pub mod hello;
 #[cfg(target_arch = "bpf")]
 mod open;

@@ -4,6 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
     YOUNG, client,
+    flows::FlowMap as _,
     table::{end, is_live, is_lost, opened, sweep},
 };
 use crate::{
@@ -42,7 +43,8 @@ pub fn open<H: Hook, A: Outside>(
             return Err(reason);
         }
     };
-    let inserted = insert(packet, &external, admission, &ends, moment);
+    let is_drafted = draft(packet, &external, admission, &ends, moment);
+    let inserted = if is_drafted { insert(packet, &external, moment) } else { Inserted::Full };
     if inserted != Inserted::Both {
         A::release(&packet.key(Side::Lan), &external, ends.epoch, uplink, UNUSED);
         client::leave(&packet.source, moment.now);
@@ -115,24 +117,23 @@ fn end_stale<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     true
 }
 
-/// Fills in both directions. Inserting the client's direction with NOEXIST decides which CPU opens the session.
+/// Writes the entry of a client's direction that is to be opened into this CPU's scratch. False if the uplink's address is another by
+/// now. A function of its own for the sake of the stack.
 #[inline(never)]
-fn insert<A: Outside>(
+fn draft<A: Outside>(
     packet: &Packet<A>,
     external: &Endpoint<A>,
     admission: &Admission,
     ends: &Ends,
     moment: &Moment,
-) -> Inserted {
-    let Some(uplink) = UPLINKS.get(u32::from(ends.uplink)) else { return Inserted::Full };
+) -> bool {
+    let Some(uplink) = UPLINKS.get(u32::from(ends.uplink)) else { return false };
     if !A::is_current(uplink, external) {
-        return Inserted::Full;
+        return false;
     }
-    let key = &packet.key(Side::Lan);
-    // SAFETY: this CPU's alone until the program ends, and filled before it is read.
-    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
-    let entry = &mut scratch.entry;
-    *entry = FlowEntry {
+    // SAFETY: this CPU's alone until the program ends.
+    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return false };
+    scratch.entry = FlowEntry {
         rewrite: *external,
         lan: ends.lan,
         generation: moment.generation,
@@ -150,6 +151,16 @@ fn insert<A: Outside>(
         fill: A::Pad::default(),
         rest: 0,
     };
+    true
+}
+
+/// Fills in both directions, as drafted. Inserting the client's direction with NOEXIST decides which CPU opens the session.
+#[inline(never)]
+fn insert<A: Outside>(packet: &Packet<A>, external: &Endpoint<A>, moment: &Moment) -> Inserted {
+    let key = &packet.key(Side::Lan);
+    // SAFETY: this CPU's alone until the program ends, and `draft` has filled it.
+    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
+    let entry = &mut scratch.entry;
     if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {
         return if error == EXISTS { Inserted::ByAnother } else { Inserted::Full };
     }

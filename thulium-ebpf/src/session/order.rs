@@ -1,6 +1,9 @@
 //! What user space has done to clients and their sessions (see [`crate::abi::Unpin`] and its neighbours).
 
-use super::table::{end, opened};
+use super::{
+    flows::FlowMap as _,
+    table::{end, opened},
+};
 use crate::{
     abi::{Address4, Client, EndSession, Forget, NO_SLOT, OrderOutcome, Unpin},
     maps::Tables,

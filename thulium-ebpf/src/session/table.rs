@@ -1,6 +1,6 @@
 //! Live sessions in the maps: finding, refreshing, ending. Expiry is lazy: a stale session counts as absent.
 
-use super::{client, has_expired, lifetime, tcp};
+use super::{client, flows::FlowMap as _, has_expired, lifetime, tcp};
 use crate::{
     abi::{
         Address, Endpoint, FlowEntry, FlowKey, Path, REFRESH, Reason, Side, SweepItem, TcpState, Traffic, UplinkState,

@@ -1,7 +1,7 @@
 //! What goes up: each row is a packet, or a state, that differs by one thing from what takes the short way.
 
 use anyhow::ensure;
-use thulium_ebpf::abi::{Address4, FlowEntry, FlowKey, Side, Uplink, UplinkState};
+use thulium_ebpf::abi::{Address4, FlowEntry, Side, Uplink, UplinkState};
 use thulium_tests::lab::eventually;
 
 use super::*;
@@ -246,7 +246,7 @@ impl Gateway {
     fn change_flows(&mut self, change: fn(&mut FlowEntry<Address4>)) {
         for (key, mut entry) in self.flows() {
             change(&mut entry);
-            self.hash::<FlowKey<Address4>, _>("flows4").insert(key, entry, 0).unwrap();
+            self.set_flow(key, entry);
         }
     }
 }

@@ -4,11 +4,13 @@ use std::{
     env,
     path::PathBuf,
     sync::{RwLock, RwLockReadGuard},
+    thread,
+    time::Duration,
 };
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    programs::{Program, SchedClassifier, TestRun, TestRunOptions, Xdp},
+    programs::{Program, ProgramError, SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
 
 use thulium_ebpf::{
@@ -358,6 +360,9 @@ impl Gateway {
     }
 }
 
+/// How often more a program is handed over whose verification was interrupted.
+const ATTEMPTS: u32 = 50;
+
 /// Puts a program into the kernel.
 fn load(name: &str, program: &mut Program) {
     let mut load = || match program {
@@ -365,9 +370,16 @@ fn load(name: &str, program: &mut Program) {
         Program::Xdp(program) => program.load(),
         _ => panic!("{name} is neither a TC nor an XDP program"),
     };
-    // The verifier gives up when a signal waits for the thread (EAGAIN).
+    // The verifier gives up while a signal waits for the thread (EAGAIN), on busy machines several times in a row.
+    let is_interrupted = |loaded: &Result<(), ProgramError>| {
+        loaded.as_ref().is_err_and(|error| error.to_string().contains("os error 11"))
+    };
     let mut loaded = load();
-    if loaded.as_ref().is_err_and(|error| error.to_string().contains("os error 11")) {
+    for _ in 0..ATTEMPTS {
+        if !is_interrupted(&loaded) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
         loaded = load();
     }
     loaded.unwrap_or_else(|error| panic!("the kernel refuses {name}: {error}"));

@@ -1,6 +1,6 @@
 //! The programs and their maps, into the kernel.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, thread, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -61,8 +61,10 @@ const MAPS: [&str; 41] = [
     "drops",
 ];
 
-/// How often more a program is handed over whose verification was interrupted; as libbpf does.
-const ATTEMPTS: u32 = 5;
+/// How often more a program is handed over whose verification was interrupted. On a busy machine that happens several times in a row.
+const ATTEMPTS: u32 = 50;
+/// How long it waits before it does so.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Level of `aya_log` at which the slow path's records are made.
 const LOG_DEBUG: u8 = 4;
@@ -135,6 +137,7 @@ pub(super) fn load_program(name: &str, program: &mut Program) -> anyhow::Result<
         if !loaded.as_ref().is_err_and(is_interrupted) {
             break;
         }
+        thread::sleep(PAUSE);
         loaded = load();
     }
     loaded.map_err(|error| explain_program(name, error))

@@ -21,7 +21,7 @@ use crate::{
     dns::Room,
     fast::{HOPS, Hop},
     parse::Packet,
-    session::flows::{Both, FlowMap, Sides},
+    session::flows::{FlowMap, FlowMap4, FlowMap6},
     tls::{Hellos, Walk},
     verdict::Refusal,
 };
@@ -234,7 +234,7 @@ macro_rules! tables {
 tables!(
     ipv4,
     Address4,
-    Sides,
+    FlowMap4,
     "sweep4",
     "clients4",
     "hellos4",
@@ -250,7 +250,7 @@ tables!(
 tables!(
     ipv6,
     Address6,
-    Both,
+    FlowMap6,
     "sweep6",
     "clients6",
     "hellos6",

@@ -1,4 +1,4 @@
-//! The tables of sessions by key. IPv4 has one for each side: what comes in there finds its own directions beside each other, in half as
+//! The tables of sessions by key. IPv4 has a map for each side: what comes in there finds its own directions beside each other, in half as
 //! much memory.
 
 use core::borrow::Borrow;
@@ -33,8 +33,8 @@ pub trait FlowMap<A: Address> {
     fn remove(&self, key: impl Borrow<FlowKey<A>>) -> Result<(), i32>;
 }
 
-/// The table of IPv4 sessions.
-pub struct Sides;
+/// The table of IPv4 sessions: two maps as one.
+pub struct FlowMap4;
 
 /// The map of the side that a direction arrives on.
 #[inline(always)]
@@ -42,7 +42,7 @@ fn of_side(key: &FlowKey<Address4>) -> &'static Flows4 {
     if key.side == Side::Lan as u8 { &FLOWS_OUT } else { &FLOWS_BACK }
 }
 
-impl FlowMap<Address4> for Sides {
+impl FlowMap<Address4> for FlowMap4 {
     #[inline(always)]
     fn get_ptr_mut(&self, key: impl Borrow<FlowKey<Address4>>) -> Option<Entry<Address4>> {
         of_side(key.borrow()).get_ptr_mut(key)
@@ -60,9 +60,9 @@ impl FlowMap<Address4> for Sides {
 }
 
 /// The table of IPv6 sessions.
-pub struct Both;
+pub struct FlowMap6;
 
-impl FlowMap<Address6> for Both {
+impl FlowMap<Address6> for FlowMap6 {
     #[inline(always)]
     fn get_ptr_mut(&self, key: impl Borrow<FlowKey<Address6>>) -> Option<Entry<Address6>> {
         FLOWS6.get_ptr_mut(key)

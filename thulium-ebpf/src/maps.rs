@@ -21,6 +21,7 @@ use crate::{
     dns::Room,
     fast::{HOPS, Hop},
     parse::Packet,
+    route::{RoundTrip, TRIPS},
     session::flows::{FlowMap, FlowMap4, FlowMap6},
     tls::{Hellos, Walk},
     verdict::Refusal,
@@ -57,6 +58,9 @@ pub type Resolvers<A> = HashMap<A, u32, 256, LAZY>;
 
 /// Next hops, each at its [`Hop::place`].
 pub type Hops<A> = PerCpuArray<Hop<A>, HOPS>;
+
+/// Ways there and back, each at its [`RoundTrip::place`].
+pub type Trips<A> = PerCpuArray<RoundTrip<A>, TRIPS>;
 
 /// Takes the next item out of a [`Sweep`] into `item`, if it has been there for `age` nanoseconds at `now`. False if there is none such.
 /// The map's own methods need room for two of them on the stack.
@@ -122,6 +126,8 @@ pub trait Tables: Address {
     fn resolvers() -> &'static Resolvers<Self>;
     /// Next hops.
     fn hops() -> &'static Hops<Self>;
+    /// Ways there and back.
+    fn trips() -> &'static Trips<Self>;
     /// This CPU's scratch for packets; never null, but the verifier has to see it checked.
     #[inline(always)]
     fn scratch() -> *mut Scratch<Self> {
@@ -136,7 +142,7 @@ macro_rules! tables {
     (
         $module:ident, $address:ty, $flows:ident, $sweep:literal, $clients:literal, $hellos:literal, $fragments:literal,
         $client_prefixes:literal, $remotes:literal, $learned:literal, $queries:literal,
-        $resolvers:literal, $hops:literal, $scratch:literal
+        $resolvers:literal, $hops:literal, $trips:literal, $scratch:literal
     ) => {
         mod $module {
             use super::*;
@@ -161,6 +167,8 @@ macro_rules! tables {
             static RESOLVERS: Resolvers<$address> = HashMap::new();
             #[btf_map(name = $hops)]
             static NEXT_HOPS: Hops<$address> = PerCpuArray::new();
+            #[btf_map(name = $trips)]
+            static ROUND_TRIPS: Trips<$address> = PerCpuArray::new();
             #[btf_map(name = $scratch)]
             static SCRATCH: ScratchRoom<{ size_of::<Scratch<$address>>().div_ceil(8) }> = PerCpuArray::new();
 
@@ -223,6 +231,11 @@ macro_rules! tables {
                 }
 
                 #[inline(always)]
+                fn trips() -> &'static Trips<Self> {
+                    &ROUND_TRIPS
+                }
+
+                #[inline(always)]
                 fn scratch_in(room: u32) -> *mut Scratch<Self> {
                     SCRATCH.get_ptr_mut(room).map_or(core::ptr::null_mut(), |room| room.cast())
                 }
@@ -245,6 +258,7 @@ tables!(
     "queries4",
     "resolvers4",
     "hops4",
+    "trips4",
     "scratch4"
 );
 tables!(
@@ -261,6 +275,7 @@ tables!(
     "queries6",
     "resolvers6",
     "hops6",
+    "trips6",
     "scratch6"
 );
 

@@ -10,6 +10,7 @@ use aya_ebpf::{
 
 use crate::{
     abi::{Address, Address4, Address6, Role},
+    fast::Place,
     frame::Hook,
     maps::{INTERFACES, NEWEST},
 };
@@ -34,8 +35,51 @@ pub enum Way {
     Unknown,
 }
 
+/// Places in the table of [`RoundTrip`]s of a family.
+pub const TRIPS: usize = 1024;
+/// For how long an answer of the kernel holds, ticks.
+const FRESH: u32 = 2;
+
+/// Between these two, the kernel's routes led a moment ago: from a client out of an uplink, and back to the LAN. Each CPU has its own, so
+/// that none is read while another CPU writes it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RoundTrip<A> {
+    client: A,
+    remote: A,
+    /// Index of the interface that the client's packet came in by.
+    interface: u32,
+    /// When the kernel was asked, in ticks of `CLOCK_MONOTONIC`.
+    asked: u32,
+}
+
+impl<A: Place> RoundTrip<A> {
+    /// The way of a client's packet that came in by an interface, and back; `now` in ticks.
+    #[inline(always)]
+    pub const fn new(client: A, remote: A, interface: u32, now: u32) -> Self {
+        Self { client, remote, interface, asked: now }
+    }
+
+    /// Where it stands in the table.
+    #[inline(always)]
+    pub fn place(&self) -> u32 {
+        const SPREAD: u32 = 0x9e37_79b1; // 2^32 times the golden section, odd: hosts of one network keep apart
+        let mixed = (self.client.low_bits().wrapping_mul(SPREAD) ^ self.remote.low_bits()).wrapping_mul(SPREAD);
+        mixed >> 22
+    }
+
+    /// True if this answers the question that `asked` is, and not too long ago.
+    #[inline(always)]
+    pub fn says(&self, asked: &Self) -> bool {
+        self.client == asked.client
+            && self.remote == asked.remote
+            && self.interface == asked.interface
+            && asked.asked.wrapping_sub(self.asked) < FRESH
+    }
+}
+
 /// An address family that the kernel can be asked about.
-pub trait Routed: Address {
+pub trait Routed: Address + Place {
     /// The way from `source` to `destination` for a packet that came in at this hook.
     fn way<H: Hook>(frame: &H, source: Self, destination: Self) -> Way;
 

@@ -6,6 +6,7 @@
 mod back_up;
 mod hits;
 mod neighbours;
+mod opening;
 mod tc;
 
 use thulium_ebpf::abi::Station;

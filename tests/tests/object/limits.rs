@@ -90,7 +90,9 @@ fn the_uplinks_interface_is_gone() {
     gateway.admits(Hook::Lan, &sip_out());
     gateway.lose_uplink();
     gateway.refuses(Hook::Lan, &sip_out(), Refused::of_flow(Reason::NoUplinkAddress, SIP));
-    gateway.refuses(Hook::Lan, &second(), Refused::new(Reason::NoUplinkAddress));
+    // The way of these two is looked up anew: that of others is remembered for a moment.
+    let other = Ipv4::new(CLIENT_2, SERVER).udp(PHONE_PORT, SIP_PORT, b"REGISTER");
+    gateway.refuses(Hook::Lan, &other, Refused::new(Reason::NoUplinkAddress));
     let unnamed = Ipv4::new(CLIENT, SERVER).udp(PHONE_PORT, 53, b"a question");
     gateway.refuses(Hook::Lan, &unnamed, Refused::new(Reason::NoUplinkAddress));
 }

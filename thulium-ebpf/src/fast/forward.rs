@@ -5,10 +5,14 @@ use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_redirect, programs::Xdp
 use super::{Finished, Next, Ordinary, Span, hop, now, steady};
 use crate::{
     abi::{Address4, Address6, Path, Side, Station},
-    frame::ETHERNET,
+    frame::{ETHERNET, XdpFrame},
     maps::STATIONS,
-    ports::Outside,
-    session::table::{Passage, touch},
+    parse::protocol,
+    pipeline::{Network, lan},
+    session::{
+        flows::FlowMap as _,
+        table::{Passage, touch},
+    },
     translate::Part,
 };
 
@@ -63,11 +67,19 @@ fn is_for_its_station(frame: Span, interface: u32) -> bool {
 }
 
 #[inline(always)]
-fn forward_of<A: Ordinary + Next + Outside>(context: &XdpContext, frame: Span, interface: u32, side: Side) -> Fast {
+fn forward_of<A: Ordinary + Next + Network>(context: &XdpContext, frame: Span, interface: u32, side: Side) -> Fast {
     let ip = frame.skip(ETHERNET);
     let Some((key, length)) = A::recognize(ip, frame.length() - ETHERNET, side) else { return Fast::Unknown };
+    let mut entry = A::flows().get_ptr_mut(&key);
+    if entry.is_none()
+        && matches!(side, Side::Lan)
+        && key.protocol == protocol::UDP
+        && lan::open_early::<_, A>(&XdpFrame::new(XdpContext::new(context.ctx)))
+    {
+        entry = A::flows().get_ptr_mut(&key);
+    }
     let now = now();
-    let Some(entry) = steady::find(&key, (interface, side), now) else {
+    let Some(entry) = entry.filter(|entry| steady::is_steady(&key, *entry, (interface, side), now)) else {
         return if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
     };
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.

@@ -34,7 +34,7 @@ mod transport;
 pub use forward::{Fast, forward};
 #[cfg(target_arch = "bpf")]
 pub use hop::Next;
-pub use neighbour::{HOPS, Hop};
+pub use neighbour::{HOPS, Hop, Place};
 pub use ordinary::{Finished, Ordinary, Sums};
 #[cfg(target_arch = "bpf")]
 pub use skb::forward_skb;

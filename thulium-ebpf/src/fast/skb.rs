@@ -19,7 +19,10 @@ use crate::{
     parse::{Kind, protocol},
     ports::Outside,
     route::Routed,
-    session::table::{Passage, touch},
+    session::{
+        flows::FlowMap as _,
+        table::{Passage, touch},
+    },
     translate::Part,
 };
 
@@ -62,7 +65,10 @@ impl Skb {
         let ip = frame.skip(ETHERNET);
         let (key, length) = A::recognize(ip, length - ETHERNET, side)?;
         let now = now();
-        let entry = steady::find(&key, (interface, side), now)?;
+        let entry = A::flows().get_ptr_mut(&key)?;
+        if !steady::is_steady(&key, entry, (interface, side), now) {
+            return None;
+        }
         // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
         let known = unsafe { &*entry };
         let hop = hop::find(self.0.cast(), &key, known, side, now)?;

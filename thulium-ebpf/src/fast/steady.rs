@@ -1,25 +1,25 @@
 //! Is a session live as it is, so that its packet need not be looked at any further?
 
 use crate::{
-    abi::{FlowEntry, FlowKey, GENERATIONS, Side, TcpState, UplinkState},
+    abi::{FlowKey, GENERATIONS, Side, TcpState, UplinkState},
     lans,
     maps::{GENERATION, SETTINGS, UPLINKS},
     parse::protocol,
     ports::Outside,
-    session::{flows::FlowMap as _, has_expired, table::Entry},
+    session::{has_expired, table::Entry},
 };
 
-/// The session of this key, if it is live as it is. See [`is_steady`].
+/// True if the session of a packet with this key that came in by `interface`, on `side`, is live as it is. `now` in ticks.
 #[inline(always)]
-pub(super) fn find<A: Outside>(key: &FlowKey<A>, ingress: (u32, Side), now: u32) -> Option<Entry<A>> {
-    let entry = A::flows().get_ptr_mut(key)?;
+pub(super) fn is_steady<A: Outside>(
+    key: &FlowKey<A>,
+    entry: Entry<A>,
+    (interface, side): (u32, Side),
+    now: u32,
+) -> bool {
     // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
-    if is_steady(unsafe { &*entry }, ingress, key.protocol == protocol::TCP, now) { Some(entry) } else { None }
-}
-
-/// True if the session of a packet that came in by `interface`, on `side`, is live as it is. `now` in ticks.
-#[inline(always)]
-fn is_steady<A: Outside>(entry: &FlowEntry<A>, (interface, side): (u32, Side), is_tcp: bool, now: u32) -> bool {
+    let entry = unsafe { &*entry };
+    let is_tcp = key.protocol == protocol::TCP;
     let state = if is_tcp { TcpState::Established } else { TcpState::None };
     if entry.state != state as u8 || entry.watched != 0 {
         return false;

@@ -23,8 +23,11 @@ pub struct Admission {
 /// The flow that a client's packet to the world belongs to.
 #[inline(never)]
 pub fn admit<A: Tables>(moment: &Moment, packet: &Packet<A>) -> Result<Admission, Refusal> {
-    let hosts = hosts_of(moment, &packet.destination);
     let flows = client_flows(moment, &packet.source);
+    if flows == 0 {
+        return Err(Reason::NoFlow.into());
+    }
+    let hosts = hosts_of(moment, &packet.destination);
     match choose(moment, flows, hosts, packet.protocol, packet.destination_port) {
         Some(flow) => Ok(Admission { hosts, flow }),
         None => Err(unmatched(moment, packet, flows)),

@@ -2,13 +2,13 @@
 
 use super::{Network, clamp_mss, complete, error, floor, read_packet, rejudge};
 use crate::{
-    abi::{Address4, Address6, Path, Reason, Role, Side, UPLINK_SLOTS, UplinkState},
+    abi::{Address4, Address6, NO_SLOT, Path, Reason, Role, Side, UPLINK_SLOTS, UplinkState},
     fragment,
     frame::{Forward, Hook},
-    judge,
+    judge::{self, Admission},
     moment::Moment,
     parse::{Kind, Packet, kind},
-    route::Way,
+    route::{RoundTrip, Way},
     session::{
         self,
         table::{self, Passage},
@@ -48,61 +48,86 @@ fn judge_packet<F: Forward, A: Network>(frame: &mut F, packet: &mut Packet<A>, m
         rejudge(frame, &key, entry, moment)?;
         return send(frame, packet, entry, moment);
     }
+    let mut admission = Admission { hosts: 0, flow: NO_SLOT };
+    if may_open(frame, packet, moment, &mut admission) {
+        session::open(frame, packet, &admission, uplinks::slot_of(frame.interface()), moment)
+            .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
+        return match table::find(&key, moment) {
+            Some(entry) => send(frame, packet, entry, moment),
+            None => Err(Reason::SessionsFull.into()),
+        };
+    }
     let left_to_kernel = match sender(frame, packet, moment) {
         Sender::Client => Verdict::PASS_GOVERNED,
         Sender::Neighbour => return Ok(Verdict::PASS),
         Sender::Foreign => Verdict::PASS_FOREIGN,
         Sender::Spoofed => return Err(Reason::SpoofedSource.into()),
     };
+    let mut outcome = Ok(left_to_kernel);
     if packet.is_error() {
-        let mut outcome = Ok(left_to_kernel);
         error::send(frame, packet, moment, &mut outcome);
-        return outcome;
-    }
-    if left_to_kernel == Verdict::PASS_FOREIGN {
-        return Ok(left_to_kernel);
-    }
-    if let Some(reason) = packet.flaw() {
-        return Err(reason.into());
-    }
-    let admission = match admitted(frame, packet, moment) {
-        Ok(admission) => admission,
-        Err(refusal) => {
-            let mut outcome = Ok(Verdict::PASS_GOVERNED);
-            leave_to_kernel(frame, packet, refusal, moment, &mut outcome);
-            return outcome;
+    } else if left_to_kernel != Verdict::PASS_FOREIGN {
+        if let Some(reason) = packet.flaw() {
+            return Err(reason.into());
         }
-    };
-    session::open(frame, packet, &admission, uplinks::slot_of(frame.interface()), moment)
-        .map_err(|reason| Refusal::of_flow(reason, admission.flow))?;
-    match table::find(&key, moment) {
-        Some(entry) => send(frame, packet, entry, moment),
-        None => Err(Reason::SessionsFull.into()),
+        leave_to_kernel(frame, packet, moment, &mut outcome);
     }
+    outcome
 }
 
-/// Why a client's packet may open a session here, or why it would be refused. Local and LAN routes, and those of a VPN, come first:
-/// [`Reason::NoFlow`] stands for these, too.
-#[inline(always)]
-fn admitted<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Result<judge::Admission, Refusal> {
-    if packet.fault.is_some() || packet.ttl <= 1 {
-        return Err(Reason::NoFlow.into());
+/// True if a packet may open a session here: then `admission` is filled in. Local and LAN routes, and those of a VPN, come first. A
+/// function of its own for the sake of the stack.
+#[inline(never)]
+fn may_open<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment, admission: &mut Admission) -> bool {
+    if packet.fault.is_some() || packet.is_error() || packet.ttl <= 1 || is_neighbours(packet) {
+        return false;
     }
-    let admission = judge::admit(moment, packet)?;
-    let leaves = matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown);
-    if leaves { Ok(admission) } else { Err(Reason::NoFlow.into()) }
+    // Who is governed is who a flow admits. The routes are asked last: most packets that are not admitted are of somebody who is not.
+    match judge::admit(moment, packet) {
+        Ok(admitted) => *admission = admitted,
+        Err(_) => return false,
+    }
+    leads_there_and_back(frame, packet, moment)
+}
+
+/// Opens the session of an ordinary packet in XDP, if it may have one and there is room. Else it is TC's to judge, as if it had not
+/// been looked at.
+#[inline(never)]
+pub fn open_early<H: Hook, A: Network>(frame: &H) -> bool {
+    let Some(moment) = Moment::read() else { return false };
+    let Some(packet) = read_packet::<H, A>(frame) else { return false };
+    let mut admission = Admission { hosts: 0, flow: NO_SLOT };
+    may_open(frame, packet, &moment, &mut admission)
+        && session::try_open(frame, packet, &admission, uplinks::slot_of(frame.interface()), &moment).is_ok()
+}
+
+/// True if the kernel's routes lead a client's packet out, and what answers it back to the LAN: they did a moment ago, or do now.
+#[inline(never)]
+fn leads_there_and_back<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> bool {
+    let trip = RoundTrip::new(packet.source, packet.destination, frame.interface(), moment.ticks());
+    let Some(place) = A::trips().get_ptr_mut(trip.place()) else { return false };
+    // SAFETY: this CPU's alone until the program ends.
+    let known = unsafe { &mut *place };
+    if known.says(&trip) {
+        return true;
+    }
+    if !leaves(frame, packet) || is_spoofed(frame, packet) {
+        return false;
+    }
+    *known = trip;
+    true
+}
+
+/// True if the kernel's routes lead a client's packet to an uplink.
+#[inline(always)]
+fn leaves<H: Hook, A: Network>(frame: &H, packet: &Packet<A>) -> bool {
+    matches!(A::way(frame, packet.source, packet.destination), Way::By(Role::Uplink) | Way::Unknown)
 }
 
 /// A client's packet that is not admitted here: the kernel's to handle, and the guard's to refuse. The outcome stays what it is
 /// unless nobody would refuse it there, or the client could not be told.
 #[inline(never)]
-fn leave_to_kernel<F: Forward, A: Network>(
-    frame: &F,
-    packet: &Packet<A>,
-    refusal: Refusal,
-    moment: &Moment,
-    outcome: &mut Outcome,
-) {
+fn leave_to_kernel<F: Forward, A: Network>(frame: &F, packet: &Packet<A>, moment: &Moment, outcome: &mut Outcome) {
     let way = A::way(frame, packet.source, packet.destination);
     if way == Way::New && is_any_gone(frame) {
         // The kernel may have a new uplink already, on which no guard stands yet.
@@ -111,7 +136,11 @@ fn leave_to_kernel<F: Forward, A: Network>(
     }
     // On its way to the guard, a NAT rule of the gateway may hide who is to be told.
     let is_told = moment.settings.reject == 1 && moment.settings.pass_unmatched == 0 && packet.ttl > 1;
-    if is_told && packet.fault.is_none() && way == Way::By(Role::Uplink) {
+    if is_told
+        && packet.fault.is_none()
+        && way == Way::By(Role::Uplink)
+        && let Err(refusal) = judge::admit(moment, packet)
+    {
         *outcome = Err(refusal);
     }
 }
@@ -154,16 +183,25 @@ enum Sender {
 
 #[inline(never)]
 fn sender<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment) -> Sender {
-    if packet.source.is_unspecified() || packet.source.is_link_scoped() || packet.destination.is_link_scoped() {
+    if is_neighbours(packet) {
         return Sender::Neighbour;
     }
-    if matches!(
-        A::way(frame, packet.destination, packet.source),
-        Way::Elsewhere | Way::Other | Way::New | Way::By(Role::Uplink)
-    ) {
+    if is_spoofed(frame, packet) {
         return Sender::Spoofed;
     }
     if judge::is_client(moment, &packet.source) { Sender::Client } else { Sender::Foreign }
+}
+
+/// True for a packet of a [`Sender::Neighbour`].
+#[inline(always)]
+fn is_neighbours<A: Network>(packet: &Packet<A>) -> bool {
+    packet.source.is_unspecified() || packet.source.is_link_scoped() || packet.destination.is_link_scoped()
+}
+
+/// True for a packet that the kernel's routes would not answer to the LAN.
+#[inline(always)]
+fn is_spoofed<H: Hook, A: Network>(frame: &H, packet: &Packet<A>) -> bool {
+    !matches!(A::way(frame, packet.destination, packet.source), Way::By(Role::Lan) | Way::Unknown)
 }
 
 /// True if an uplink's interface is not there any more: it was made anew, as PPP does, and the daemon has not attached to it yet.

@@ -29,11 +29,9 @@ pub fn join<A: Outside>(address: &A, moment: &Moment) -> Result<u8, Reason> {
     // SAFETY: a live map value; its counters are shared, hence atomic, the others are words.
     unsafe {
         if (*client).sessions >= moment.settings.per_client {
-            atomic::add(&raw mut (*client).refused_sessions, 1);
             return Err(Reason::ClientSessions);
         }
         let Some(spent) = admit_rate(&*client, moment.now, moment.settings.session_cost) else {
-            atomic::add(&raw mut (*client).refused_rate, 1);
             return Err(Reason::ClientRate);
         };
         let slot = match A::pin(address, client, moment) {
@@ -119,15 +117,25 @@ pub fn has_lost_uplink<A: Outside>(address: &A, moment: &Moment) -> bool {
 /// False if a client holds as many ports as it may.
 #[inline(always)]
 pub fn may_map<A: Tables>(address: &A, moment: &Moment) -> bool {
-    let Some(client) = A::clients().get_ptr_mut(ClientKey { address: *address }) else { return true };
+    let Some(client) = A::clients().get_ptr(ClientKey { address: *address }) else { return true };
+    // SAFETY: a live map value, a word.
+    unsafe { (*client).ports < moment.settings.ports_per_client }
+}
+
+/// Counts a packet that was refused because of its client's share, if this reason is one of these.
+#[inline(never)]
+pub fn count_refused<A: Tables>(address: &A, reason: Reason) {
+    let Some(client) = A::clients().get_ptr_mut(ClientKey { address: *address }) else { return };
     // SAFETY: as in `join`.
     unsafe {
-        if (*client).ports < moment.settings.ports_per_client {
-            return true;
-        }
-        atomic::add(&raw mut (*client).refused_ports, 1);
+        let counter = match reason {
+            Reason::ClientSessions => &raw mut (*client).refused_sessions,
+            Reason::ClientRate => &raw mut (*client).refused_rate,
+            Reason::ClientPorts => &raw mut (*client).refused_ports,
+            _ => return,
+        };
+        atomic::add(counter, 1);
     }
-    false
 }
 
 /// Takes a port out of the client's share. It stays out until it has rested: otherwise one client could let all ports rest.

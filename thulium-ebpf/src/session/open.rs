@@ -17,9 +17,26 @@ use crate::{
     ports::{EXISTS, Outside, UNUSED, wake_one},
 };
 
-/// Opens the session of a client's packet. `lan` is the slot of the interface it came in by.
-#[inline(never)]
+/// Opens the session of a client's packet, or counts in the client's share that it is refused. `lan` is the slot of the interface it
+/// came in by.
+#[inline(always)]
 pub fn open<H: Hook, A: Outside>(
+    frame: &H,
+    packet: &Packet<A>,
+    admission: &Admission,
+    lan: u8,
+    moment: &Moment,
+) -> Result<(), Reason> {
+    let opened = try_open(frame, packet, admission, lan, moment);
+    if let Err(reason) = opened {
+        client::count_refused(&packet.source, reason);
+    }
+    opened
+}
+
+/// Opens the session of a client's packet, as [`open`] does, but counts nothing.
+#[inline(always)]
+pub fn try_open<H: Hook, A: Outside>(
     frame: &H,
     packet: &Packet<A>,
     admission: &Admission,
@@ -32,6 +49,19 @@ pub fn open<H: Hook, A: Outside>(
     if !make_room(packet, moment) {
         return Ok(());
     }
+    enter(frame, packet, admission, lan, moment)
+}
+
+/// Takes what the session needs, and enters it into the table. A function of its own for the sake of the stack: nothing of it is there
+/// while others are ended.
+#[inline(never)]
+fn enter<H: Hook, A: Outside>(
+    frame: &H,
+    packet: &Packet<A>,
+    admission: &Admission,
+    lan: u8,
+    moment: &Moment,
+) -> Result<(), Reason> {
     let uplink = client::join(&packet.source, moment)?;
     // The epoch before all else: user space raises it after it has changed the address or the state, so that no session of the old
     // address has the new epoch, which would keep it for ever.

@@ -1,6 +1,13 @@
 //! A port that was freed rests before another endpoint may have it (RFC 6888 REQ-8).
 
-use std::{sync::Barrier, thread};
+use std::{
+    hint,
+    sync::{
+        Barrier,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
 
 use aya::maps::Queue;
 use thulium_ebpf::abi::{Reason, RestingPort};
@@ -208,4 +215,36 @@ fn take_over_on_two_cpus(gateway: &Gateway) {
         scope.spawn(move || open(CLIENT));
         scope.spawn(move || open(CLIENT_2));
     });
+}
+
+#[test]
+fn two_cpus_give_an_endpoint_that_takes_it_over_one_port() {
+    let mut gateway = Gateway::new();
+    for round in 0..100 {
+        gateway.admits(Hook::Lan, &sip_out());
+        gateway.end_of_sip();
+        gateway.age_resting(REST + 1);
+        // So that it is the two who find out that it has rested.
+        gateway.resting();
+        let waiting = AtomicU32::new(2);
+        let waiting = &waiting;
+        thread::scope(|scope| {
+            let open = |remote, port| {
+                let packet = Ipv4::new(CLIENT_2, remote).udp(PHONE_PORT, port, b"");
+                // A barrier would wake one of them too late.
+                waiting.fetch_sub(1, Ordering::SeqCst);
+                while waiting.load(Ordering::SeqCst) > 0 {
+                    hint::spin_loop();
+                }
+                assert_eq!(gateway.send(Hook::Lan, &packet).action, Action::Redirect);
+            };
+            scope.spawn(move || open(SERVER, SIP_PORT));
+            scope.spawn(move || open(STUN_SERVER, 19302));
+        });
+        let sessions = gateway.flows_of(thulium_ebpf::abi::Side::Lan);
+        let [(_, first), (_, second)] = &sessions[..] else { panic!("{sessions:?}") };
+        assert_eq!(first.rewrite, second.rewrite, "round {round}: two ports for one endpoint (RFC 4787 REQ-1)");
+        assert_eq!(gateway.holders(first.rewrite.port.number()), Some(2));
+        gateway.forget_traffic();
+    }
 }

@@ -4,14 +4,14 @@ use aya_ebpf::{EbpfContext as _, helpers::generated::bpf_redirect, programs::Xdp
 
 use super::{Finished, Next, Ordinary, Span, hop, now, steady};
 use crate::{
-    abi::{Address4, Address6, Path, Side, Station},
+    abi::{Address4, Address6, FlowKey, Path, Side, Station},
     frame::{ETHERNET, XdpFrame},
     maps::STATIONS,
     parse::protocol,
     pipeline::{Network, lan},
     session::{
         flows::FlowMap as _,
-        table::{Passage, touch},
+        table::{Entry, Passage, touch},
     },
     translate::Part,
 };
@@ -70,14 +70,7 @@ fn is_for_its_station(frame: Span, interface: u32) -> bool {
 fn forward_of<A: Ordinary + Next + Network>(context: &XdpContext, frame: Span, interface: u32, side: Side) -> Fast {
     let ip = frame.skip(ETHERNET);
     let Some((key, length)) = A::recognize(ip, frame.length() - ETHERNET, side) else { return Fast::Unknown };
-    let mut entry = A::flows().get_ptr_mut(&key);
-    if entry.is_none()
-        && matches!(side, Side::Lan)
-        && key.protocol == protocol::UDP
-        && lan::open_early::<_, A>(&XdpFrame::new(XdpContext::new(context.ctx)))
-    {
-        entry = A::flows().get_ptr_mut(&key);
-    }
+    let entry = session_of(context, &key, side);
     let now = now();
     let Some(entry) = entry.filter(|entry| steady::is_steady(&key, *entry, (interface, side), now)) else {
         return if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
@@ -98,6 +91,17 @@ fn forward_of<A: Ordinary + Next + Network>(context: &XdpContext, frame: Span, i
         frame.store32::<8>(hop.link[2]);
         Fast::Sent(bpf_redirect(hop.interface, 0) as u32)
     }
+}
+
+/// The session of a packet with this key. If it is a client's first one of UDP, it may be opened here.
+#[inline(always)]
+fn session_of<A: Network>(context: &XdpContext, key: &FlowKey<A>, side: Side) -> Option<Entry<A>> {
+    let known = A::flows().get_ptr_mut(key);
+    let may_be_first = known.is_none() && matches!(side, Side::Lan) && key.protocol == protocol::UDP;
+    if may_be_first && lan::open_early::<_, A>(&XdpFrame::new(XdpContext::new(context.ctx))) {
+        return A::flows().get_ptr_mut(key);
+    }
+    known
 }
 
 /// True if XDP may send out of an interface, as of now: the next hop is remembered for longer.

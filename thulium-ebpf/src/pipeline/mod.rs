@@ -1,6 +1,6 @@
 //! The packet's way through each hook: parse → session → (judge → open) → translate → route → verdict.
 //!
-//! * [`lan`]: what clients send, where it comes in.
+//! * [`lan`]: what clients send, where it comes in; who opens sessions, in TC and in XDP.
 //! * [`uplink`]: what the world sends, where it comes in.
 //! * [`guard`]: what the kernel forwarded to an uplink, where it goes out.
 //! * [`floor`]: the TLS floor of a flow, and what becomes of a session that breaks it.

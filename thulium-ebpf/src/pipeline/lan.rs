@@ -98,7 +98,7 @@ pub fn open_early<H: Hook, A: Network>(frame: &H) -> bool {
     let Some(packet) = read_packet::<H, A>(frame) else { return false };
     let mut admission = Admission { hosts: 0, flow: NO_SLOT };
     may_open(frame, packet, &moment, &mut admission)
-        && session::try_open(frame, packet, &admission, uplinks::slot_of(frame.interface()), &moment).is_ok()
+        && session::open_new(frame, packet, &admission, uplinks::slot_of(frame.interface()), &moment).is_ok()
 }
 
 /// True if the kernel's routes lead a client's packet out, and what answers it back to the LAN: they did a moment ago, or do now.

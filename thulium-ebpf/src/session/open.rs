@@ -27,28 +27,31 @@ pub fn open<H: Hook, A: Outside>(
     lan: u8,
     moment: &Moment,
 ) -> Result<(), Reason> {
-    let opened = try_open(frame, packet, admission, lan, moment);
+    if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
+        return Err(stray(packet, moment));
+    }
+    if !end_stale(packet, moment) {
+        // Another CPU has opened it meanwhile: that one serves this packet, too.
+        return Ok(());
+    }
+    let opened = open_new(frame, packet, admission, lan, moment);
     if let Err(reason) = opened {
         client::count_refused(&packet.source, reason);
     }
     opened
 }
 
-/// Opens the session of a client's packet, as [`open`] does, but counts nothing.
+/// Opens the session of a client's packet, as [`open`] does, but counts nothing. It is not TCP, and its key is not in the table, unless
+/// another CPU has put it there just now.
 #[inline(always)]
-pub fn try_open<H: Hook, A: Outside>(
+pub fn open_new<H: Hook, A: Outside>(
     frame: &H,
     packet: &Packet<A>,
     admission: &Admission,
     lan: u8,
     moment: &Moment,
 ) -> Result<(), Reason> {
-    if packet.protocol == protocol::TCP && !packet.is_opening_syn() {
-        return Err(stray(packet, moment));
-    }
-    if !make_room(packet, moment) {
-        return Ok(());
-    }
+    make_room::<A>(moment);
     enter(frame, packet, admission, lan, moment)
 }
 
@@ -119,17 +122,12 @@ enum Inserted {
     Full,
 }
 
-/// Ends a stale session that has the packet's key, and looks at two more, and at two resting ports. False if another CPU has
-/// opened the packet's session meanwhile: it serves this packet, too.
+/// Looks at two sessions that may be stale, and at two resting ports: since this adds one of each, where there is more to do than that,
+/// it becomes less.
 #[inline(never)]
-fn make_room<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
-    if !end_stale(packet, moment) {
-        return false;
-    }
-    // Two of each, since this adds one: where there is more to do than that, it becomes less.
+fn make_room<A: Outside>(moment: &Moment) {
     let _ = sweep::<A>(YOUNG, moment) && sweep::<A>(YOUNG, moment);
     let _ = wake_one(moment.now) && wake_one(moment.now);
-    true
 }
 
 /// Ends a stale session that has the packet's key. False if there is a live one. A function of its own for the sake of the

@@ -1,7 +1,7 @@
 //! The short way: an ordinary packet of an established session is translated and sent on where the driver hands it over, by one
 //! lookup in the session table, or else before the pipeline in TC. It takes as few instructions as it can, and so it decides nothing:
 //! whatever needs a decision goes the pipeline's way in TC, untouched and uncounted. One decision the pipeline takes in XDP already: that a
-//! client's first packet of UDP opens a session ([`open_early`](crate::pipeline::lan)).
+//! client's first packet of UDP opens a session (`pipeline::lan::open_early`).
 //!
 //! A packet's short way, and the module of each step:
 //!

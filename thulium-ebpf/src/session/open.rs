@@ -41,8 +41,8 @@ pub fn open<H: Hook, A: Outside>(
     opened
 }
 
-/// Opens the session of a client's packet, as [`open`] does, but counts nothing. It is not TCP, and its key is not in the table, unless
-/// another CPU has put it there just now.
+/// Opens the session of a client's packet, as [`open`] does, but counts nothing. The caller has seen that the packet may open one (of TCP,
+/// that it is a SYN), and that its key is not in the table; another CPU may have put it there since.
 #[inline(always)]
 pub fn open_new<H: Hook, A: Outside>(
     frame: &H,

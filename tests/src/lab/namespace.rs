@@ -11,7 +11,7 @@ use std::{
     path::PathBuf,
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -130,7 +130,8 @@ impl Namespace {
     /// # Errors
     /// When the address is taken or not there.
     pub fn udp(&self, local: impl ToSocketAddrs + Send) -> Result<UdpSocket> {
-        let socket = self.run(|| UdpSocket::bind(local))?.with_context(|| format!("binding UDP in {}", self.name))?;
+        let socket = self.run(move || once_free(|| UdpSocket::bind(&local)))?;
+        let socket = socket.with_context(|| format!("binding UDP in {}", self.name))?;
         socket.set_read_timeout(Some(patience(USUAL)))?;
         // The default holds 256 small packets, fewer than a test sends at once.
         setsockopt(&socket, sockopt::RcvBufForce, &ROOM).context("making room for packets")?;
@@ -142,7 +143,8 @@ impl Namespace {
     /// # Errors
     /// When the address is taken or not there.
     pub fn listen(&self, local: impl ToSocketAddrs + Send) -> Result<TcpListener> {
-        self.run(|| TcpListener::bind(local))?.with_context(|| format!("listening in {}", self.name))
+        self.run(move || once_free(|| TcpListener::bind(&local)))?
+            .with_context(|| format!("listening in {}", self.name))
     }
 
     /// A TCP connection from inside to `remote`, given up after 5 s.
@@ -189,6 +191,22 @@ pub fn connect_from(local: Ipv4Addr, remote: SocketAddr, patience: Duration) -> 
     connected.with_context(|| format!("connecting from {local} to {remote}"))?;
     setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(0, 0))?;
     Ok(TcpStream::from(socket))
+}
+
+/// What `bind` gives once its address is free, or its error after a second.
+///
+/// A socket that a test has closed goes on for a moment where a test beside it starts a program: from fork to exec, the
+/// program holds every socket of this process.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + patience(Duration::from_secs(1));
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Namespaces belong to threads: what changes one does so on a thread that ends with it.

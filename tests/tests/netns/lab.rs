@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -177,6 +178,20 @@ fn each_uplink_has_a_prefix_of_ipv6() -> Result<()> {
         eventually("the link to work again", || ask(&lab.lan.udp(own)?, server, b"hello"))?;
     }
     Ok(())
+}
+
+#[test]
+fn an_address_is_waited_for_while_a_program_that_starts_holds_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let own = SocketAddr::from((CLIENT, 4000));
+    let held = lab.lan.udp(own)?.try_clone()?;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(held);
+        });
+        lab.lan.udp(own).map(drop)
+    })
 }
 
 /// A socket of the gateway that goes by the uplink of `isp`, and does not wait long.

@@ -1,6 +1,6 @@
 //! Words in map values that several CPUs change. `core::sync::atomic` has no read-modify-write on the BPF target.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 
 /// Tries to count one more while other CPUs do the same.
 const TRIES: u32 = 8;
@@ -14,6 +14,40 @@ const TRIES: u32 = 8;
 pub unsafe fn add(counter: *mut u64, more: u64) {
     // SAFETY: the caller's.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
+}
+
+/// Adds one to a counter and returns what it was before.
+///
+/// # Safety
+///
+/// `counter` points into a map value.
+#[inline(always)]
+pub unsafe fn add_one(counter: *mut u64) -> u64 {
+    // Not relaxed: see `take_one`.
+    // SAFETY: the caller's.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(counter, 1) }
+}
+
+/// Reads a word. Whatever is read after it is at least as new.
+///
+/// # Safety
+///
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn read(word: *mut u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(word, 0) }
+}
+
+/// Writes a word. Who sees it also sees what was written before it.
+///
+/// # Safety
+///
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn put(word: *mut u32, new: u32) {
+    // SAFETY: the caller's.
+    unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(word, new) };
 }
 
 /// Takes one off a counter and returns what it was before.

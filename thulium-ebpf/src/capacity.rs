@@ -1,7 +1,11 @@
 //! How large the tables of sessions are, and what memory they take, for the `capacity` of a policy.
 
-use crate::abi::{
-    Address4, Address6, Endpoint, FlowEntry, FlowKey, MappingKey, PortKey, PortOwner, RESTING_PORTS, SweepItem,
+use crate::{
+    abi::{
+        Address4, Address6, Endpoint, FlowEntry, FlowKey, FlowRecord, MappingKey, PortKey, PortOwner, RESTING_PORTS,
+        SweepItem,
+    },
+    directory::{Line, Shape},
 };
 
 /// Ports that can be mapped at once, those that rest included: all of an external address by three protocols.
@@ -24,12 +28,18 @@ pub const fn ipv6_sessions(capacity: u32) -> u32 {
     capacity.div_ceil(4)
 }
 
+/// The `capacity` for which `flows4` was made with so many entries.
+pub const fn sessions(flows4: u32) -> u32 {
+    flows4 / 2
+}
+
 /// Entries of a map whose size depends on the policy's `capacity`; `None`: its size is fixed in the programs.
 pub fn entries(map: &str, capacity: u32) -> Option<u32> {
     let of_ipv6 = ipv6_sessions(capacity);
     match map {
-        // A direction a session.
-        "flows4" | "flows4_back" => Some(capacity),
+        // Two directions a session.
+        "flows4" => Some(2 * capacity),
+        "lines4" => Some(Shape::of(capacity).lines()),
         // Two of them.
         "flows6" => Some(2 * of_ipv6),
         "sweep4" => Some(capacity + SWEEP_SLACK),
@@ -58,7 +68,8 @@ pub fn memory(capacity: u32) -> Memory {
     let size = |map: &str| u64::from(entries(map, capacity).unwrap_or(0));
     let prepared = |map: &str, key: usize, value: usize| buckets(size(map)) + size(map) * element(key, value);
     let empty = OTHERS
-        + 2 * prepared("flows4", size_of::<FlowKey<Address4>>(), size_of::<FlowEntry<Address4>>())
+        + size("flows4") * size_of::<FlowRecord>() as u64
+        + size("lines4") * size_of::<Line>() as u64
         + prepared("ports4", size_of::<PortKey<Address4>>(), size_of::<PortOwner<Address4>>())
         + buckets(size("flows6"))
         + buckets(size("mappings4"))
@@ -91,26 +102,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_ipv4_sessions_take_400_bytes_each_at_most() {
+    fn a_million_ipv4_sessions_take_300_bytes_each_at_most() {
         let capacity = 1 << 20;
         let memory = memory(capacity);
         // Of a million, and not of the power of two.
-        assert!(memory.empty / 1_000_000 <= 400, "{memory:?}");
+        assert!(memory.empty / 1_000_000 <= 300, "{memory:?}");
     }
 
     #[test]
     fn the_default_fits_a_small_gateway() {
-        // A fifth of 1 GiB from the start, and a quarter when all is full.
+        // A tenth of 1 GiB from the start, and a seventh when all is full.
         let memory = memory(262_144);
-        assert!(memory.empty < (1 << 30) / 5, "{memory:?}");
-        assert!(memory.full < (1 << 30) / 4, "{memory:?}");
+        assert!(memory.empty < (1 << 30) / 10, "{memory:?}");
+        assert!(memory.full < (1 << 30) / 7, "{memory:?}");
     }
 
     #[test]
     fn what_a_session_needs_is_there_for_every_session() {
         for capacity in [1, 64, 262_144, 4_194_304] {
-            assert_eq!(entries("flows4", capacity), Some(capacity));
-            assert_eq!(entries("flows4_back", capacity), Some(capacity));
+            assert_eq!(entries("flows4", capacity).map(sessions), Some(capacity));
             assert!(entries("sweep4", capacity) >= Some(capacity));
             assert!(entries("flows6", capacity) >= Some(capacity / 2));
             for map in ["ports4", "mappings4", "hellos4", "hellos6"] {

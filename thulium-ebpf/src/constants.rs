@@ -2,6 +2,8 @@
 
 use aya_ebpf::Global;
 
+use crate::directory::Shape;
+
 /// The two bits of the packet mark by which the LAN tells the guard what it knows of a packet.
 #[unsafe(no_mangle)]
 pub static MARK_MASK: Global<u32> = Global::new(0x3000_0000);
@@ -23,3 +25,18 @@ pub static MARK_SETTLED: Global<u32> = Global::new(0x3000_0000);
 /// quarter of this more. 0: there is one uplink, and no such routes.
 #[unsafe(no_mangle)]
 pub static MARK_UPLINK: Global<u32> = Global::new(0);
+
+/// What the table of IPv4 sessions is made for, if the loader does not say.
+pub const SHAPE: Shape = Shape::of(262_144);
+
+/// [`Shape::capacity`] of the table of IPv4 sessions.
+#[unsafe(no_mangle)]
+pub static FLOWS4_CAPACITY: Global<u32> = Global::new(SHAPE.capacity);
+
+/// [`Shape::far_lines`] of the table of IPv4 sessions.
+#[unsafe(no_mangle)]
+pub static FLOWS4_FAR_LINES: Global<u32> = Global::new(SHAPE.far_lines);
+
+/// [`Shape::numbers`] of the table of IPv4 sessions.
+#[unsafe(no_mangle)]
+pub static FLOWS4_NUMBERS: Global<u32> = Global::new(SHAPE.numbers);

@@ -6,6 +6,7 @@
 //! * [`parse`]: once, into a small [`parse::Packet`].
 //! * [`fragment`]: later fragments have no ports; they follow the first.
 //! * [`session`]: a live session? How long does it live, what is its TCP state, may the client open another one?
+//!   Those of IPv4 are looked up in a [`directory`].
 //! * [`judge`]: which flow of the policy names the packet?
 //! * [`ports`]: which external port does a new session get?
 //! * [`tls`]: do the first bytes of a flow with a TLS floor keep to it?
@@ -33,6 +34,7 @@ pub mod bench;
 #[cfg(not(target_arch = "bpf"))]
 pub mod capacity;
 pub mod checksum;
+pub mod directory;
 pub mod dns;
 pub mod fast;
 pub mod fragment;

@@ -1,4 +1,4 @@
-//! All state of the datapath. `docs/architecture.md` tells each map's meaning; sizes that depend on the policy are set by
+//! All state of the datapath but the table of IPv4 sessions (`directory/parts.rs`). `docs/architecture.md` tells each map's meaning; sizes that depend on the policy are set by
 //! the loader. Truth never evicts: only what are hints are LRUs.
 
 use aya_ebpf::{
@@ -29,8 +29,6 @@ use crate::{
 
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 
-/// One side of the sessions of IPv4. Made with the map: an allocation costs as much as all else at an opening, and can fail.
-pub type Flows4 = HashMap<FlowKey<Address4>, FlowEntry<Address4>, 262_144>;
 /// Sessions of IPv6: two directed entries each. Made as they come: many a gateway has no IPv6.
 pub type Flows6 = HashMap<FlowKey<Address6>, FlowEntry<Address6>, 524_288, LAZY>;
 /// Sessions in the order in which the sweeper looks at them. One may be gone from the sessions: these are hints, the sessions
@@ -85,7 +83,11 @@ pub struct Scratch<A: Address> {
     pub packet: Packet<A>,
     /// The one that it quotes, if it is an ICMP error.
     pub quote: Packet<A>,
-    /// The entry of a session that is being opened.
+    /// The keys of a session that is being opened: of its client's direction, and of the other one.
+    pub keys: [FlowKey<A>; 2],
+    /// Where the first of them is in the table.
+    pub place: u32,
+    /// Its entry.
     pub entry: FlowEntry<A>,
     /// The session that the sweeper looks at.
     pub swept: SweepItem<A>,
@@ -278,14 +280,6 @@ tables!(
     "trips6",
     "scratch6"
 );
-
-/// Sessions of IPv4 as they arrive from the LAN: a directed entry each.
-#[btf_map(name = "flows4")]
-pub static FLOWS_OUT: Flows4 = HashMap::new();
-
-/// The same sessions as they arrive at the uplinks.
-#[btf_map(name = "flows4_back")]
-pub static FLOWS_BACK: Flows4 = HashMap::new();
 
 /// Sessions of IPv6, both directions.
 #[btf_map(name = "flows6")]

@@ -14,11 +14,13 @@ use aya::{
 };
 
 use thulium_ebpf::{
-    abi::{OrderOutcome, Reason, Sweep, order_frame},
+    abi::{OrderOutcome, Reason, Side, Sweep, order_frame},
     capacity::entries,
+    directory::Shape,
 };
 
 use crate::{
+    flows::size_flows4,
     network::{self, Interfaces},
     refused::Refused,
     traffic::frame,
@@ -136,10 +138,11 @@ impl Gateway {
     /// One whose tables are as large as the policy's `capacity` makes them.
     pub(crate) fn with_capacity(capacity: u32) -> Self {
         let interfaces = network::enter();
+        let shape = Shape::of(capacity);
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
-        for map in ["flows4", "flows4_back", "flows6", "sweep4", "sweep6", "mappings4", "ports4", "hellos4", "hellos6"]
-        {
+        size_flows4(&mut loader, &shape);
+        for map in ["flows6", "sweep4", "sweep6", "mappings4", "ports4", "hellos4", "hellos6"] {
             loader.map_max_entries(map, entries(map, capacity).expect("a map that has as many entries as it needs"));
         }
         Self::fill_in(loader.load_file(object()).unwrap(), interfaces)
@@ -147,23 +150,12 @@ impl Gateway {
 
     fn load(flow_entries: u32, marks: &[(&str, u32)]) -> Self {
         let interfaces = network::enter();
+        let shape = Shape::of(flow_entries.div_ceil(2));
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("AYA_LOG_LEVEL", &0_u8, false);
-        // Each side of IPv4 has its own; an odd entry is one from the LAN that gets no pair.
-        loader.map_max_entries("flows4", flow_entries.div_ceil(2)).map_max_entries("flows4_back", flow_entries / 2);
+        size_flows4(&mut loader, &shape);
         loader.map_max_entries("flows6", flow_entries);
-        for map in [
-            "sweep4",
-            "sweep6",
-            "mappings4",
-            "ports4",
-            "resting4",
-            "clients4",
-            "clients6",
-            "hellos4",
-            "hellos6",
-            "drops",
-        ] {
+        for map in "sweep4 sweep6 mappings4 ports4 resting4 clients4 clients6 hellos4 hellos6 drops".split(' ') {
             loader.map_max_entries(map, 4 * CAPACITY);
         }
         for (constant, mark) in marks {
@@ -173,7 +165,10 @@ impl Gateway {
         let ebpf = loader.load_file(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; `cargo xtask build` makes the object", path.display());
         });
-        Self::fill_in(ebpf, interfaces)
+        let mut gateway = Self::fill_in(ebpf, interfaces);
+        // An odd entry is one from the LAN that gets no pair.
+        gateway.leave_records(Side::Uplink, flow_entries / 2);
+        gateway
     }
 
     fn fill_in(ebpf: Ebpf, interfaces: Interfaces) -> Self {

@@ -96,3 +96,30 @@ fn the_uplinks_interface_is_gone() {
     let unnamed = Ipv4::new(CLIENT, SERVER).udp(PHONE_PORT, 53, b"a question");
     gateway.refuses(Hook::Lan, &unnamed, Refused::new(Reason::NoUplinkAddress));
 }
+
+#[test]
+fn a_full_table_finds_each_session_and_fills_up_again_once_they_are_gone() {
+    // More than the groups of the index have slots for.
+    const SESSIONS: u16 = 20_000;
+    let mut gateway = Gateway::with_capacity(SESSIONS.into());
+    gateway.set(|settings| {
+        (settings.per_client, settings.ports_per_client) = (u64::MAX, u64::MAX);
+        settings.session_cost = 0;
+    });
+    let out = |number| Ipv4::new(CLIENT, SERVER).udp(PHONE_PORT + number, SIP_PORT, b"");
+    let back = |number| Ipv4::new(SERVER, UPLINK).udp(SIP_PORT, PHONE_PORT + number, b"");
+    for epoch in 1..3 {
+        gateway.set_uplink(UPLINK.into(), epoch);
+        while gateway.sweep() > 0 {}
+        assert_eq!(gateway.sizes(), [0; 4]);
+        for number in 0..SESSIONS {
+            gateway.admits(Hook::Lan, &out(number));
+        }
+        gateway.refuses(Hook::Lan, &out(SESSIONS), Refused::of_flow(Reason::SessionsFull, SIP));
+        for number in 0..SESSIONS {
+            gateway.admits(Hook::Uplink, &back(number));
+            gateway.admits(Hook::Lan, &out(number));
+        }
+        assert_eq!(gateway.sizes(), [2 * usize::from(SESSIONS), SESSIONS.into(), SESSIONS.into(), 1]);
+    }
+}

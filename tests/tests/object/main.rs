@@ -10,6 +10,7 @@ mod dns;
 mod echo;
 mod errors;
 mod fast;
+mod flows;
 mod fragments;
 mod gateway;
 mod generations;

@@ -174,30 +174,6 @@ impl Gateway {
         self.trie::<_, RemoteAddress>("remotes4").remove(&key).unwrap();
     }
 
-    /// All directions of all sessions.
-    pub(crate) fn flows(&mut self) -> Vec<(FlowKey<Address4>, FlowEntry<Address4>)> {
-        let out: Vec<_> = self.hash("flows4").iter().map(Result::unwrap).collect();
-        let back = self.hash("flows4_back").iter().map(Result::unwrap).collect();
-        [out, back].concat()
-    }
-
-    /// Changes what is known of a direction.
-    pub(crate) fn set_flow(&mut self, key: FlowKey<Address4>, entry: FlowEntry<Address4>) {
-        self.hash(map_of(&key)).insert(key, entry, 0).unwrap();
-    }
-
-    /// The directions of one side.
-    pub(crate) fn flows_of(&mut self, side: Side) -> Vec<(FlowKey<Address4>, FlowEntry<Address4>)> {
-        self.flows().into_iter().filter(|(key, _)| key.side == side as u8).collect()
-    }
-
-    /// Loses one direction of every session.
-    pub(crate) fn forget(&mut self, side: Side) {
-        for (key, _) in self.flows_of(side) {
-            self.hash::<_, FlowEntry<Address4>>(map_of(&key)).remove(&key).unwrap();
-        }
-    }
-
     /// Lets time pass for one direction of every session: its last packet came that many seconds ago.
     pub(crate) fn age(&mut self, side: Side, seconds: u64) {
         let last_seen = ticks_ago(seconds);
@@ -315,9 +291,8 @@ impl Gateway {
 
     /// Forgets all traffic.
     pub(crate) fn forget_traffic(&mut self) {
-        for (key, _) in self.flows() {
-            self.hash::<_, FlowEntry<Address4>>(map_of(&key)).remove(&key).unwrap();
-        }
+        self.forget(Side::Lan);
+        self.forget(Side::Uplink);
         let mut queue: Queue<_, SweepItem<Address4>> = self.object().map_mut("sweep4").unwrap().try_into().unwrap();
         while queue.pop(0).is_ok() {}
         self.clear::<MappingKey<Address4>, Endpoint<Address4>>("mappings4");
@@ -356,9 +331,4 @@ fn uplink(interface: u32, epoch: u32, address: Address4) -> Uplink {
 /// The moment that many seconds ago, by the clock of sessions.
 fn ticks_ago(seconds: u64) -> u32 {
     ticks(now().checked_sub(seconds * SECOND).expect("the machine was started too short a time ago"))
-}
-
-/// The map that a direction of an IPv4 session is in.
-pub(crate) fn map_of(key: &FlowKey<Address4>) -> &'static str {
-    if key.side == Side::Lan as u8 { "flows4" } else { "flows4_back" }
 }

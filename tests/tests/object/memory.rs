@@ -21,6 +21,7 @@ fn data(map: &Map) -> Option<&MapData> {
         | Map::PerCpuArray(map)
         | Map::PerCpuHashMap(map)
         | Map::Queue(map)
+        | Map::Stack(map)
         | Map::RingBuf(map) => Some(map),
         _ => None,
     }

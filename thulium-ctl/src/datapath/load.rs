@@ -8,7 +8,10 @@ use aya::{
     programs::{Program, ProgramError},
 };
 use nix::errno::Errno;
-use thulium_ebpf::capacity::entries;
+use thulium_ebpf::{
+    capacity::{entries, sessions},
+    directory::Shape,
+};
 
 use super::{attach::is_optional, clients::pin_programs, marks::Marks, object, pins::Pins};
 use crate::{
@@ -17,9 +20,12 @@ use crate::{
 };
 
 /// Maps that outlive the daemon.
-const MAPS: [&str; 41] = [
+const MAPS: [&str; 44] = [
     "flows4",
-    "flows4_back",
+    "groups4",
+    "lines4",
+    "numbers4",
+    "seed4",
     "flows6",
     "sweep4",
     "sweep6",
@@ -96,6 +102,7 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
 
     let marks = Marks::of(policy.datapath.mark, policy.uplinks.len());
     let mark_uplink = marks.uplinks.unwrap_or(0);
+    let shape = Shape::of(capacity);
     let log_level = if log { LOG_DEBUG } else { 0 };
     let paths: Vec<(&str, PathBuf)> = MAPS.iter().map(|name| (*name, pins.map(name))).collect();
     let mut loader = EbpfLoader::new();
@@ -107,6 +114,9 @@ pub fn load(policy: &Policy, pins: &Pins, log: bool) -> anyhow::Result<Loaded> {
         .override_global("MARK_GOVERNED", &marks.governed, true)
         .override_global("MARK_SETTLED", &marks.settled, true)
         .override_global("MARK_UPLINK", &mark_uplink, true)
+        .override_global("FLOWS4_CAPACITY", &shape.capacity, true)
+        .override_global("FLOWS4_FAR_LINES", &shape.far_lines, true)
+        .override_global("FLOWS4_NUMBERS", &shape.numbers, true)
         .override_global("AYA_LOG_LEVEL", &log_level, false);
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
@@ -150,7 +160,7 @@ fn is_interrupted(error: &ProgramError) -> bool {
 
 fn pinned_capacity(pins: &Pins) -> Option<u32> {
     let info = MapInfo::from_pin(pins.map("flows4")).ok()?;
-    Some(info.max_entries())
+    Some(sessions(info.max_entries()))
 }
 
 /// Says what is missing when the kernel refuses everything.

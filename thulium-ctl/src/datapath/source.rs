@@ -9,8 +9,8 @@ use std::{
 use aya::maps::MapError;
 use ipnet::IpNet;
 use thulium_ebpf::abi::{
-    Client, Counter, DropKey, FLOW_SLOTS, GENERATIONS, HOST_SLOTS, Interface, LAN_SLOTS, RemoteAddress, Settings,
-    TRAFFIC_SLOTS, Traffic, UPLINK_SLOTS, Uplink, UplinkLosses,
+    Client, Counter, DropKey, FLOW_SLOTS, FlowRecord, GENERATIONS, HOST_SLOTS, Interface, LAN_SLOTS, RemoteAddress,
+    Settings, Side, TRAFFIC_SLOTS, Traffic, UPLINK_SLOTS, Uplink, UplinkLosses,
 };
 
 use super::{attach, tables::Tables};
@@ -36,6 +36,15 @@ impl Tables {
         let hosts = names.split_off(FLOW_SLOTS);
         Ok(SlotNames { flows: names, hosts, uplinks, lans })
     }
+
+    /// The directions of IPv4 sessions that arrive on a side.
+    fn records(&self, side: Side) -> Result<impl Iterator<Item = Result<FlowRecord, MapError>>, MapError> {
+        let first = side as u32 * self.capacity;
+        // One too many is counted for a moment where there is no room.
+        let fresh = self.numbers4.get(&(side as u32), 0)?.fresh.min(self.capacity.into()) as u32;
+        let records = (first..first + fresh).map(|place| self.flows4.get(&place, 0));
+        Ok(records.filter(|record| record.as_ref().map_or(true, FlowRecord::is_used)))
+    }
 }
 
 /// Entries can vanish while a map is read: what is gone is gone.
@@ -57,15 +66,16 @@ impl Source for Tables {
     }
 
     fn flows(&self) -> anyhow::Result<Halves> {
-        let ipv4 = self.flows4.iter().chain(self.flows4_back.iter()).filter_map(present).collect::<Result<_, _>>()?;
+        let ipv4 = self.records(Side::Lan)?.chain(self.records(Side::Uplink)?);
+        let ipv4 = ipv4.map(|record| record.map(|FlowRecord { key, entry }| (key, entry))).collect::<Result<_, _>>()?;
         let ipv6 = self.flows6.iter().filter_map(present).collect::<Result<_, _>>()?;
         Ok(Halves { ipv4, ipv6 })
     }
 
     fn sessions(&self) -> anyhow::Result<ByFamily> {
-        let ipv4 = self.flows4.keys().filter_map(present).count();
+        let ipv4 = self.records(Side::Lan)?.try_fold(0, |count, record| record.map(|_| count + 1))?;
         let ipv6 = self.flows6.keys().filter_map(present).count();
-        Ok(ByFamily { ipv4: ipv4 as u64, ipv6: ipv6.div_ceil(2) as u64 })
+        Ok(ByFamily { ipv4, ipv6: ipv6.div_ceil(2) as u64 })
     }
 
     fn clients(&self) -> anyhow::Result<Vec<(IpAddr, Client)>> {

@@ -2,10 +2,14 @@
 
 use anyhow::Context;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, lpm_trie::LpmTrie};
-use thulium_ebpf::abi::{
-    Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowTable,
-    Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Station, Traffic, Uplink,
-    UplinkLosses,
+use thulium_ebpf::{
+    abi::{
+        Address4, Address6, Choices, Client, ClientKey, ClientPrefix, Counter, DropKey, FlowEntry, FlowKey, FlowRecord,
+        FlowTable, Interface, Name, NameEntry, PortPrefix, RemoteAddress, RemotePrefix, Settings, SlotName, Station,
+        Traffic, Uplink, UplinkLosses,
+    },
+    capacity,
+    directory::Numbers,
 };
 
 use super::pins::Pins;
@@ -13,8 +17,8 @@ use super::pins::Pins;
 /// The maps that user space reads and writes; `thulium_ebpf::maps` says what each holds.
 pub struct Tables {
     pub(super) pins: Pins,
-    pub(super) flows4: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
-    pub(super) flows4_back: HashMap<MapData, FlowKey<Address4>, FlowEntry<Address4>>,
+    pub(super) flows4: Array<MapData, FlowRecord>,
+    pub(super) numbers4: Array<MapData, Numbers>,
     pub(super) flows6: HashMap<MapData, FlowKey<Address6>, FlowEntry<Address6>>,
     pub(super) shares4: HashMap<MapData, ClientKey<Address4>, Client>,
     pub(super) shares6: HashMap<MapData, ClientKey<Address6>, Client>,
@@ -62,13 +66,13 @@ impl Tables {
             MapData::from_pin(&path).with_context(|| format!("cannot open the pinned map {}", path.display()))
         };
         let flows = pin("flows4")?;
-        let capacity = flows.info().context("flows4")?.max_entries();
+        let capacity = capacity::sessions(flows.info().context("flows4")?.max_entries());
         let clients = pin("clients4")?;
         let client_capacity = clients.info().context("clients4")?.max_entries();
         Ok(Some(Self {
             pins: pins.clone(),
-            flows4: Map::HashMap(flows).try_into()?,
-            flows4_back: Map::HashMap(pin("flows4_back")?).try_into()?,
+            flows4: Map::Array(flows).try_into()?,
+            numbers4: Map::Array(pin("numbers4")?).try_into()?,
             flows6: Map::HashMap(pin("flows6")?).try_into()?,
             shares4: Map::HashMap(clients).try_into()?,
             shares6: Map::HashMap(pin("clients6")?).try_into()?,

@@ -149,8 +149,7 @@ impl Path {
 /// How many paths there are.
 pub const PATHS: usize = 3;
 
-/// One direction of a session: what is done to its packets, and what is known of it. Its size decides how many cache lines a packet
-/// touches: with the kernel's header and the key, an element of IPv4 takes two, and this lies in one of them.
+/// One direction of a session: what is done to its packets, and what is known of it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowEntry<A: Address> {
@@ -187,9 +186,23 @@ pub struct FlowEntry<A: Address> {
     pub path: u8,
     /// Zero.
     pub fill: A::Pad,
-    /// Zero. With it, the kernel's header of an IPv4 entry and its key fill one cache line, and the entry the next: a packet touches
-    /// two lines instead of three, which are a quarter of its cost with 10,000 sessions.
-    pub rest: u64,
+}
+
+/// One direction of an IPv4 session in its table (see [`directory`](crate::directory)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowRecord {
+    /// Its key; without a protocol, the record is nobody's.
+    pub key: FlowKey<Address4>,
+    /// What is known of it.
+    pub entry: FlowEntry<Address4>,
+}
+
+impl FlowRecord {
+    /// True if it is a session's. One that another CPU adds or removes at this moment may be told as either.
+    pub const fn is_used(&self) -> bool {
+        self.key.protocol != 0
+    }
 }
 
 /// A session that is to be looked at for staleness. There is room for one of each session that there can be, hence so few bits.
@@ -366,9 +379,10 @@ pub enum PinCause {
 }
 
 const _: () = assert!(size_of::<FlowKey<Address4>>() == 16);
-const _: () = assert!(size_of::<FlowEntry<Address4>>() == 64);
+const _: () = assert!(size_of::<FlowEntry<Address4>>() == 56);
+const _: () = assert!(size_of::<FlowRecord>() == 72);
 const _: () = assert!(size_of::<FlowKey<Address6>>() == 40);
-const _: () = assert!(size_of::<FlowEntry<Address6>>() == 80);
+const _: () = assert!(size_of::<FlowEntry<Address6>>() == 72);
 const _: () = assert!(size_of::<SweepItem<Address4>>() == 20);
 const _: () = assert!(size_of::<SweepItem<Address6>>() == 44);
 

@@ -19,7 +19,7 @@ mod user;
 pub use counter::{Counter, Direction, DropKey, Family, TRAFFIC_SLOTS, Traffic, Verdict};
 pub use dns::{MESSAGE_BYTES, NAME_BYTES, Name, NameEntry, Query, QueryKey, Reply};
 pub use flow::{
-    Client, ClientKey, Endpoint, FlowEntry, FlowKey, MappingKey, PATHS, Path, PinCause, PortKey, PortOwner,
+    Client, ClientKey, Endpoint, FlowEntry, FlowKey, FlowRecord, MappingKey, PATHS, Path, PinCause, PortKey, PortOwner,
     RestingPort, Side, SweepItem, TcpState,
 };
 pub use fragment::{Datagram, EXTENTS, Extent, Extents, FragmentKey, NOWHERE};
@@ -38,20 +38,24 @@ pub use tick::{REFRESH, nanoseconds, ticks, ticks_since};
 #[cfg(feature = "user")]
 pub use user::order_frame;
 
+use crate::directory::{GROUP_SLOTS, GROUPS, LINE_SLOTS, NEAR_LINES, Numbers, SPARE_LINES};
+
 /// Version of the maps' layout. It names the pin directory; raise it when a key or a value changes its meaning.
 /// A change of size alone is found by [`LAYOUT`].
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 7;
 
 /// Sessions of each family, and resting ports, that one run of the program `sweep` looks at.
 pub const SWEEP_STEPS: u32 = 64;
 
-/// A digest of the sizes of all shared types, so that pins of another layout are never taken for ours.
+/// A digest of the sizes of all shared types, and of the shape of the index of sessions, so that pins of another layout are never taken for ours.
 pub const LAYOUT: u32 = {
     let sizes = [
         size_of::<FlowKey<Address4>>(),
         size_of::<FlowKey<Address6>>(),
         size_of::<FlowEntry<Address4>>(),
         size_of::<FlowEntry<Address6>>(),
+        size_of::<FlowRecord>(),
+        size_of::<Numbers>(),
         size_of::<SweepItem<Address4>>(),
         size_of::<MappingKey<Address4>>(),
         size_of::<Endpoint<Address4>>(),
@@ -81,6 +85,12 @@ pub const LAYOUT: u32 = {
         size_of::<DropKey>(),
         size_of::<Counter>(),
         size_of::<crate::tls::Hellos>(),
+        // The index of sessions, too, would not be understood.
+        GROUPS as usize,
+        GROUP_SLOTS as usize,
+        NEAR_LINES as usize,
+        LINE_SLOTS as usize,
+        SPARE_LINES as usize,
     ];
     // FNV-1a over the sizes.
     let mut digest: u32 = 0x811c_9dc5;

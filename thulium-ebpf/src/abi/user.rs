@@ -1,7 +1,7 @@
 //! What user space needs to put these types into maps.
 
 use super::*;
-use crate::frame::ETHERNET;
+use crate::{directory::Numbers, frame::ETHERNET};
 
 /// Marks types as plain data.
 macro_rules! plain {
@@ -18,6 +18,8 @@ plain!(
     FlowKey<Address6>,
     FlowEntry<Address4>,
     FlowEntry<Address6>,
+    FlowRecord,
+    Numbers,
     MappingKey<Address4>,
     Endpoint<Address4>,
     PortKey<Address4>,

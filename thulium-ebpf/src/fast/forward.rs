@@ -75,7 +75,7 @@ fn forward_of<A: Ordinary + Next + Network>(context: &XdpContext, frame: Span, i
     let Some(entry) = entry.filter(|entry| steady::is_steady(&key, *entry, (interface, side), now)) else {
         return if matches!(side, Side::Lan) { Fast::Up } else { Fast::Unknown };
     };
-    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    // SAFETY: an entry stays readable until the program ends; its fields change under us, but each is a word.
     let known = unsafe { &*entry };
     let Some(hop) = hop::find(context.as_ptr(), &key, known, side, now) else { return Fast::Up };
     // Before Linux 6.3 the kernel also answers with a neighbour that is being resolved and has no address yet.
@@ -98,10 +98,7 @@ fn forward_of<A: Ordinary + Next + Network>(context: &XdpContext, frame: Span, i
 fn session_of<A: Network>(context: &XdpContext, key: &FlowKey<A>, side: Side) -> Option<Entry<A>> {
     let known = A::flows().get_ptr_mut(key);
     let may_be_first = known.is_none() && matches!(side, Side::Lan) && key.protocol == protocol::UDP;
-    if may_be_first && lan::open_early::<_, A>(&XdpFrame::new(XdpContext::new(context.ctx))) {
-        return A::flows().get_ptr_mut(key);
-    }
-    known
+    if may_be_first { lan::open_early(&XdpFrame::new(XdpContext::new(context.ctx))) } else { known }
 }
 
 /// True if XDP may send out of an interface, as of now: the next hop is remembered for longer.

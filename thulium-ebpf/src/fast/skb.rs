@@ -69,7 +69,7 @@ impl Skb {
         if !steady::is_steady(&key, entry, (interface, side), now) {
             return None;
         }
-        // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+        // SAFETY: an entry stays readable until the program ends; its fields change under us, but each is a word.
         let known = unsafe { &*entry };
         let hop = hop::find(self.0.cast(), &key, known, side, now)?;
         if !self.fits(length, hop) {

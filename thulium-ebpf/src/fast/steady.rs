@@ -17,7 +17,7 @@ pub(super) fn is_steady<A: Outside>(
     (interface, side): (u32, Side),
     now: u32,
 ) -> bool {
-    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    // SAFETY: an entry stays readable until the program ends; its fields change under us, but each is a word.
     let entry = unsafe { &*entry };
     let is_tcp = key.protocol == protocol::TCP;
     let state = if is_tcp { TcpState::Established } else { TcpState::None };

@@ -90,15 +90,18 @@ fn may_open<H: Hook, A: Network>(frame: &H, packet: &Packet<A>, moment: &Moment,
     leads_there_and_back(frame, packet, moment)
 }
 
-/// Opens the session of an ordinary packet in XDP, if it may have one and there is room. Else it is TC's to judge, as if it had not
+/// Opens the session of an ordinary packet in XDP, if it may have one and there is room, and returns its entry. Else it is TC's to judge, as if it had not
 /// been looked at.
 #[inline(never)]
-pub fn open_early<H: Hook, A: Network>(frame: &H) -> bool {
-    let Some(moment) = Moment::read() else { return false };
-    let Some(packet) = read_packet::<H, A>(frame) else { return false };
+pub fn open_early<H: Hook, A: Network>(frame: &H) -> Option<table::Entry<A>> {
+    let moment = Moment::read()?;
+    let packet = read_packet::<H, A>(frame)?;
     let mut admission = Admission { hosts: 0, flow: NO_SLOT };
-    may_open(frame, packet, &moment, &mut admission)
-        && session::open_new(frame, packet, &admission, uplinks::slot_of(frame.interface()), &moment).is_ok()
+    if !may_open(frame, packet, &moment, &mut admission) {
+        return None;
+    }
+    session::open_new(frame, packet, &admission, uplinks::slot_of(frame.interface()), &moment).ok()?;
+    session::newest()
 }
 
 /// True if the kernel's routes lead a client's packet out, and what answers it back to the LAN: they did a moment ago, or do now.

@@ -3,8 +3,6 @@
 //! Where a client's endpoint has its own port outside, as most do, the port's owner says it, and that is the mapping. Another port
 //! stands in [`MAPPINGS`].
 
-use core::hint::black_box;
-
 use aya_ebpf::bindings::BPF_NOEXIST;
 
 use super::{
@@ -13,10 +11,10 @@ use super::{
     rest::{lay_down, remove},
 };
 use crate::{
-    abi::{Address as _, Address4, Endpoint, FlowKey, MappingKey, PortKey, Reason, Side},
+    abi::{Address as _, Address4, Endpoint, FlowKey, MappingKey, PortKey, Reason},
     atomic,
     frame::Hook,
-    maps::{FLOWS_BACK, MAPPINGS, PORTS, UPLINKS},
+    maps::{MAPPINGS, PORTS, UPLINKS},
     moment::Moment,
     parse::Packet,
     session::Ends,
@@ -39,7 +37,6 @@ pub(super) fn hold<H: Hook>(
         return Err(Reason::NoUplinkAddress);
     }
     let mut external = Endpoint::new(uplink.address, packet.source_port);
-    fetch_pair(packet, &external);
     if hold_port(&external, packet.protocol, &client(packet)) || hold_mapped(packet, ends, &mut external) {
         return Ok(external);
     }
@@ -53,13 +50,6 @@ pub(super) fn hold<H: Hook>(
         EXISTS => Err(Reason::PortsExhausted),
         _ => Err(Reason::SessionsFull),
     }
-}
-
-/// Has the processor fetch the place of the session's other direction while it waits for that of the port, instead of one after the
-/// other: both are memory that nobody has touched for a while.
-#[inline(never)]
-fn fetch_pair(packet: &Packet<Address4>, external: &Endpoint<Address4>) {
-    let _ = black_box(FLOWS_BACK.get_ptr(packet.key(Side::Lan).pair(external)));
 }
 
 /// The endpoint that a packet's sessions share.

@@ -31,6 +31,9 @@ pub trait Outside: Tables + Headers {
     /// True if the uplink's sessions appear with this external endpoint's address, and are not lost.
     fn is_current(uplink: &Uplink, external: &Endpoint<Self>) -> bool;
 
+    /// The external endpoint of the packet's client endpoint, if it keeps its port.
+    fn usual(uplink: &Uplink, packet: &Packet<Self>) -> Endpoint<Self>;
+
     /// The external endpoint of the packet's client endpoint, held for one more session.
     fn hold<H: Hook>(frame: &H, packet: &Packet<Self>, ends: &Ends, moment: &Moment) -> Result<Endpoint<Self>, Reason>;
 
@@ -80,6 +83,12 @@ impl Outside for Address4 {
         };
         let carries = state == UplinkState::Up as u32 || state == UplinkState::Held as u32;
         carries && (translates == 0 || address == external.address)
+    }
+
+    #[inline(always)]
+    fn usual(uplink: &Uplink, packet: &Packet<Self>) -> Endpoint<Self> {
+        let address = if uplink.translates == 0 { packet.source } else { uplink.address };
+        Endpoint::new(address, packet.source_port)
     }
 
     #[inline(always)]
@@ -141,6 +150,11 @@ impl Outside for Address6 {
     #[inline(always)]
     fn is_current(_: &Uplink, _: &Endpoint<Self>) -> bool {
         true
+    }
+
+    #[inline(always)]
+    fn usual(_: &Uplink, packet: &Packet<Self>) -> Endpoint<Self> {
+        Endpoint::new(packet.source, packet.source_port)
     }
 
     #[inline(always)]

@@ -16,7 +16,7 @@ pub mod table;
 pub mod tcp;
 
 #[cfg(target_arch = "bpf")]
-pub use open::{Ends, open, open_new};
+pub use open::{Ends, newest, open, open_new};
 
 use crate::{
     abi::{Client, REFRESH, Settings, TcpState, ticks, ticks_since},

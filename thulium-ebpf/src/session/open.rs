@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use super::{
     YOUNG, client,
     flows::FlowMap as _,
-    table::{end, is_live, is_lost, opened, sweep},
+    table::{Entry, end, is_live, is_lost, opened, sweep},
 };
 use crate::{
     abi::{Endpoint, FlowEntry, Path, Reason, Side, SweepItem, TcpState},
@@ -55,6 +55,14 @@ pub fn open_new<H: Hook, A: Outside>(
     enter(frame, packet, admission, lan, moment)
 }
 
+/// The entry of the session that was opened last, as its client's packets meet it. A function of its own for the sake of the stack.
+#[inline(never)]
+pub fn newest<A: Outside>() -> Option<Entry<A>> {
+    // SAFETY: this CPU's alone until the program ends, and `insert` has filled it.
+    let scratch = unsafe { A::scratch().as_ref() }?;
+    A::flows().at(&scratch.keys[0], scratch.place)
+}
+
 /// Takes what the session needs, and enters it into the table. A function of its own for the sake of the stack: nothing of it is there
 /// while others are ended.
 #[inline(never)]
@@ -66,6 +74,7 @@ fn enter<H: Hook, A: Outside>(
     moment: &Moment,
 ) -> Result<(), Reason> {
     let uplink = client::join(&packet.source, moment)?;
+    expect(packet, uplink);
     // The epoch before all else: user space raises it after it has changed the address or the state, so that no session of the old
     // address has the new epoch, which would keep it for ever.
     let ends = Ends { lan, epoch: UPLINKS.get(u32::from(uplink)).map_or(0, A::epoch), uplink };
@@ -77,15 +86,28 @@ fn enter<H: Hook, A: Outside>(
         }
     };
     let is_drafted = draft(packet, &external, admission, &ends, moment);
-    let inserted = if is_drafted { insert(packet, &external, moment) } else { Inserted::Full };
-    if inserted != Inserted::Both {
+    let inserted = if is_drafted { insert(&external, moment.now) } else { Inserted::Full };
+    if matches!(inserted, Inserted::Half | Inserted::Ended) {
+        remove_drafted::<A>(inserted as u32);
+    }
+    if !matches!(inserted, Inserted::Both | Inserted::Ended) {
         A::release(&packet.key(Side::Lan), &external, ends.epoch, uplink, UNUSED);
         client::leave(&packet.source, moment.now);
     }
     match inserted {
         // The winner's session serves this packet, too.
-        Inserted::Both | Inserted::ByAnother => Ok(()),
-        Inserted::Full => Err(Reason::SessionsFull),
+        Inserted::Both | Inserted::Ended | Inserted::ByAnother => Ok(()),
+        Inserted::Half | Inserted::Full => Err(Reason::SessionsFull),
+    }
+}
+
+/// Says which direction from the world is soon to be added, if the client keeps its port, as most do. A function of its own for the sake
+/// of the stack.
+#[inline(never)]
+fn expect<A: Outside>(packet: &Packet<A>, uplink: u8) {
+    if let Some(uplink) = UPLINKS.get(u32::from(uplink)) {
+        let external = A::usual(uplink, packet);
+        A::flows().expect(packet.key(Side::Lan).pair(&external));
     }
 }
 
@@ -116,8 +138,12 @@ pub struct Ends {
 enum Inserted {
     /// Both are there.
     Both,
+    /// Both were there, and another CPU has ended the session meanwhile and given back what it held: the pair may be left.
+    Ended,
     /// Another CPU opened the same session first.
     ByAnother,
+    /// There is room for one direction only, and that is there.
+    Half,
     /// There is no room; nothing is there.
     Full,
 }
@@ -145,7 +171,7 @@ fn end_stale<A: Outside>(packet: &Packet<A>, moment: &Moment) -> bool {
     true
 }
 
-/// Writes the entry of a client's direction that is to be opened into this CPU's scratch. False if the uplink's address is another by
+/// Writes the keys of a session that is to be opened, and the entry of its client's direction, into this CPU's scratch. False if the uplink's address is another by
 /// now. A function of its own for the sake of the stack.
 #[inline(never)]
 fn draft<A: Outside>(
@@ -161,6 +187,8 @@ fn draft<A: Outside>(
     }
     // SAFETY: this CPU's alone until the program ends.
     let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return false };
+    let key = packet.key(Side::Lan);
+    scratch.keys = [key, key.pair(external)];
     scratch.entry = FlowEntry {
         rewrite: *external,
         lan: ends.lan,
@@ -177,35 +205,44 @@ fn draft<A: Outside>(
         watched: 0,
         path: Path::Kernel as u8,
         fill: A::Pad::default(),
-        rest: 0,
     };
     true
 }
 
-/// Fills in both directions, as drafted. Inserting the client's direction with NOEXIST decides which CPU opens the session.
+/// Fills in both directions, as drafted. Inserting the client's direction with NOEXIST decides which CPU opens the session. All that it works
+/// on is in the scratch: what it calls needs the stack.
 #[inline(never)]
-fn insert<A: Outside>(packet: &Packet<A>, external: &Endpoint<A>, moment: &Moment) -> Inserted {
-    let key = &packet.key(Side::Lan);
+fn insert<A: Outside>(external: &Endpoint<A>, now: u64) -> Inserted {
     // SAFETY: this CPU's alone until the program ends, and `draft` has filled it.
     let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return Inserted::Full };
-    let entry = &mut scratch.entry;
-    if let Err(error) = A::flows().insert(key, &*entry, u64::from(BPF_NOEXIST)) {
-        return if error == EXISTS { Inserted::ByAnother } else { Inserted::Full };
+    scratch.place = 0;
+    match A::flows().insert(&scratch.keys[0], &scratch.entry, u64::from(BPF_NOEXIST)) {
+        Ok(place) => scratch.place = place,
+        Err(EXISTS) => return Inserted::ByAnother,
+        Err(_) => return Inserted::Full,
     }
-    entry.rewrite = Endpoint::new(key.source, key.source_port);
+    scratch.entry.rewrite = Endpoint::new(scratch.keys[0].source, scratch.keys[0].source_port);
     // The port is this client's, so whatever stands here is a remnant of its own.
-    let pair = key.pair(external);
-    if A::flows().insert(pair, &*entry, 0).is_ok()
-        && A::sweep().push(&SweepItem::new(key, moment.now, moment.now), 0).is_ok()
-    {
-        // SAFETY: a live map value of plain words.
-        if !A::flows().get_ptr(key).is_some_and(|present| unsafe { (*present).rewrite == *external }) {
-            // Another CPU has ended the session before its pair was there, and given back what it held.
-            let _ = A::flows().remove(pair);
+    if A::flows().insert(&scratch.keys[1], &scratch.entry, 0).is_ok() {
+        scratch.swept = SweepItem::new(&scratch.keys[0], now, now);
+        if A::sweep().push(&scratch.swept, 0).is_ok() {
+            // SAFETY: a live map value of plain words.
+            let is_there = |present: Entry<A>| unsafe { (*present).rewrite == *external };
+            // Or another CPU has ended the session before its pair was there, and given back what it held.
+            let is_whole = A::flows().at(&scratch.keys[0], scratch.place).is_some_and(is_there);
+            return if is_whole { Inserted::Both } else { Inserted::Ended };
         }
-        return Inserted::Both;
     }
-    let _ = A::flows().remove(pair);
-    let _ = A::flows().remove(key);
-    Inserted::Full
+    Inserted::Half
+}
+
+/// Removes what is left of a session that was not inserted whole. A function of its own for the sake of the stack.
+#[inline(never)]
+fn remove_drafted<A: Outside>(inserted: u32) {
+    // SAFETY: as in `insert`.
+    let Some(scratch) = (unsafe { A::scratch().as_mut() }) else { return };
+    let _ = A::flows().remove(&scratch.keys[1]);
+    if inserted == Inserted::Half as u32 {
+        let _ = A::flows().remove(&scratch.keys[0]);
+    }
 }

@@ -27,7 +27,7 @@ pub fn find<A: Outside>(key: &FlowKey<A>, moment: &Moment) -> Option<Entry<A>> {
 /// False if the uplink's address is another by now, or neither direction has seen a packet for the session's lifetime.
 #[inline(always)]
 pub fn is_live<A: Outside>(key: &FlowKey<A>, entry: Entry<A>, moment: &Moment) -> bool {
-    // SAFETY: entries of a hash map stay readable until the program ends; fields change under us, but each is a word.
+    // SAFETY: an entry stays readable until the program ends; its fields change under us, but each is a word.
     let entry = unsafe { &*entry };
     if is_of_past_epoch(entry) {
         return false;

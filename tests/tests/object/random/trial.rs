@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     gateway::{Action, Gateway, Hook, Ran},
-    maps::{FLOWS, map_of},
+    maps::FLOWS,
     traffic::STRANGER,
 };
 
@@ -111,7 +111,7 @@ impl Trial {
         match (talk.source.ip(), talk.destination.ip()) {
             (IpAddr::V4(client), IpAddr::V4(remote)) => {
                 let key = flow_key::<Address4>(talk, client.into(), remote.into());
-                self.gateway.hash::<_, FlowEntry<Address4>>(map_of(&key)).get(&key, 0).is_ok()
+                self.gateway.has_flow(&key)
             }
             (IpAddr::V6(client), IpAddr::V6(remote)) => {
                 let key = flow_key::<Address6>(talk, client.into(), remote.into());

@@ -93,7 +93,7 @@ paths       eth1: XDP 98.1 % (981 packets), TC 1.9 % (19 packets)
             eth0: no packet of a session yet
             (packets of sessions that came in there, since the first start or the last `down`)
 uplinks     isp-a on eth0: 198.51.100.1
-sessions    12 of 262144; tables of 126 MiB, 162 MiB when full
+sessions    12 of 262144; tables of 95 MiB, 131 MiB when full
 clients     3
 refused     1201 packets, 1.0 MiB
 ";

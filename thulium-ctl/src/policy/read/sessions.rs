@@ -22,7 +22,7 @@ const UDP_CEILING: Duration = Duration::from_secs(86400);
 const TCP_FLOOR: Duration = Duration::from_secs(7440);
 const TCP_CEILING: Duration = Duration::from_secs(14 * 86400);
 /// Sessions for which the datapath has room.
-const MAX_SESSIONS: u32 = 4_194_304;
+const MAX_SESSIONS: u32 = thulium_ebpf::directory::Shape::MOST;
 const MAX_NEW_PER_CLIENT: u32 = 1_000_000;
 /// Ports that an external address has for mappings: a share beyond that limits nobody.
 const MAX_PORTS: u32 = (LAST_PORT - FIRST_PORT) as u32 + 1;

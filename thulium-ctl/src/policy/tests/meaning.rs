@@ -94,7 +94,7 @@ fn answers_segments_and_translation_are_told() {
         "A client whose packet is refused is told so",
         "200 new ones a second, 77 ports",
         "262144 of IPv4, and 65536 of IPv6",
-        "about 126 MiB of the kernel's from the start, and 162 MiB when all tables are full",
+        "about 95 MiB of the kernel's from the start, and 131 MiB when all tables are full",
         "1400 bytes at most",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");

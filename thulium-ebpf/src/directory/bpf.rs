@@ -7,7 +7,7 @@ use aya_ebpf::{
 
 use super::{
     Group, Line, Numbers, Shape, Store, Wanted,
-    change::{self, Adding, Look, NotAdded},
+    change::{self, Adding, NotAdded, Steps},
     find::{self, Found, Place, record_place},
     numbers,
     parts::{ADDING4, FLOWS4, GROUPS4, LINES4, NUMBERS4, SEED4},
@@ -49,8 +49,8 @@ pub fn at(key: &FlowKey<Address4>, number: u32) -> Option<*mut FlowEntry<Address
 pub fn expect(key: &FlowKey<Address4>) {
     let [first, second] = words_of(key);
     let wanted = Wanted::of_words([first, second], seed());
-    numbers::expect(&Directory, Side::Lan);
-    numbers::expect(&Directory, Side::Uplink);
+    numbers::expect(&Directory, Side::Lan as u32);
+    numbers::expect(&Directory, Side::Uplink as u32);
     if let Some(group) = Directory.group(wanted.group()) {
         // SAFETY: a live group.
         unsafe { (&raw const (*group).version).read_volatile() };
@@ -81,7 +81,7 @@ pub fn add(key: &FlowKey<Address4>, entry: &FlowEntry<Address4>, overwrite: bool
 const PRESENT: u32 = 0;
 const FULL: u32 = u32::MAX;
 
-/// A global function, which the verifier looks at once and not at each call; so are the three below.
+/// A global function, which the verifier looks at once and not at each call; so are those below.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn flows4_add() -> u32 {
@@ -147,7 +147,20 @@ extern "C" fn flows4_vacancy(first: u64, second: u64) -> u64 {
     find::vacancy(&Directory, &Wanted::of_words([first, second], seed())).map_or(u64::MAX, u64::from)
 }
 
-impl Look for Directory {
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flows4_take(half: u32) -> u32 {
+    numbers::take(&Directory, half).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flows4_give_back(half: u32, number: u32) -> u32 {
+    numbers::give_back(&Directory, half, number);
+    0
+}
+
+impl Steps for Directory {
     #[inline(always)]
     fn search(&self, wanted: &Wanted) -> Found {
         Found(flows4_search(wanted.words[0], wanted.words[1]))
@@ -157,6 +170,17 @@ impl Look for Directory {
     fn vacancy(&self, wanted: &Wanted) -> Option<Place> {
         let place = flows4_vacancy(wanted.words[0], wanted.words[1]);
         if place == u64::MAX { None } else { Some(place as Place) }
+    }
+
+    #[inline(always)]
+    fn take(&self, half: u32) -> Option<u32> {
+        let number = flows4_take(half);
+        if number == 0 { None } else { Some(number) }
+    }
+
+    #[inline(always)]
+    fn give_back(&self, half: u32, number: u32) {
+        flows4_give_back(half, number);
     }
 }
 
@@ -184,8 +208,8 @@ impl Store for Directory {
     }
 
     #[inline(always)]
-    fn numbers(&self, side: Side) -> Option<*mut Numbers> {
-        NUMBERS4.get_ptr_mut(side as u32)
+    fn numbers(&self, half: u32) -> Option<*mut Numbers> {
+        NUMBERS4.get_ptr_mut(half)
     }
 
     #[inline(always)]

@@ -3,7 +3,6 @@
 use super::{
     Store, Wanted,
     find::{Found, Place, level_of, record_place, slot},
-    numbers::{give_back, take},
 };
 use crate::abi::{Address4, FlowEntry, FlowRecord};
 
@@ -19,12 +18,17 @@ pub enum NotAdded {
     Full,
 }
 
-/// What [`add`] and [`remove`] look up with: functions of their own in a BPF program, which the verifier wants to be handed plain numbers.
-pub trait Look {
+/// What [`add`] and [`remove`] consist of: functions of their own in a BPF program, which the verifier looks at once and not at each call.
+/// It wants them to be handed plain numbers.
+pub trait Steps {
     /// [`search`](super::find::search).
     fn search(&self, wanted: &Wanted) -> Found;
     /// [`vacancy`](super::find::vacancy).
     fn vacancy(&self, wanted: &Wanted) -> Option<Place>;
+    /// [`take`](super::numbers::take).
+    fn take(&self, half: u32) -> Option<u32>;
+    /// [`give_back`](super::numbers::give_back).
+    fn give_back(&self, half: u32, number: u32);
 }
 
 /// A key that is being added. It lies in memory of its own: on a BPF program's stack there is no room for it.
@@ -63,7 +67,7 @@ impl Adding {
 
 /// Adds a key. Returns the number of its record.
 #[inline(always)]
-pub fn add<S: Store + Look>(store: &S, adding: &mut Adding) -> Result<u32, NotAdded> {
+pub fn add<S: Store + Steps>(store: &S, adding: &mut Adding) -> Result<u32, NotAdded> {
     let mut why = NotAdded::Full;
     for _ in 0..TRIES {
         let Some(group) = store.group(adding.wanted.group()) else { break };
@@ -90,15 +94,15 @@ pub fn add<S: Store + Look>(store: &S, adding: &mut Adding) -> Result<u32, NotAd
         }
     }
     if adding.number != 0 {
-        give_back(store, adding.wanted.side(), adding.number);
+        store.give_back(adding.wanted.half(), adding.number);
     }
     Err(why)
 }
 
 /// Takes a record for the key, and fills it in. False if there is none.
 #[inline(always)]
-fn fill_in<S: Store>(store: &S, adding: &mut Adding) -> bool {
-    let Some(number) = take(store, adding.wanted.side()) else { return false };
+fn fill_in<S: Store + Steps>(store: &S, adding: &mut Adding) -> bool {
+    let Some(number) = store.take(adding.wanted.half()) else { return false };
     adding.number = number;
     adding.change.value = adding.wanted.tag(store.shape()) | number;
     let Some(record) = record_of(store, &adding.wanted, number) else { return false };
@@ -114,7 +118,7 @@ fn fill_in<S: Store>(store: &S, adding: &mut Adding) -> bool {
 
 /// Removes a key. False if it is not there.
 #[inline(always)]
-pub fn remove<S: Store + Look>(store: &S, wanted: &Wanted) -> bool {
+pub fn remove<S: Store + Steps>(store: &S, wanted: &Wanted) -> bool {
     for _ in 0..TRIES {
         let wanted = &wanted.anew();
         let Some(group) = store.group(wanted.group()) else { return false };
@@ -125,7 +129,7 @@ pub fn remove<S: Store + Look>(store: &S, wanted: &Wanted) -> bool {
             return false;
         }
         if exchange(store, &wanted.anew(), &Change { version, place: found.place(), value: 0 }) {
-            give_back(store, wanted.anew().side(), found.number());
+            store.give_back(wanted.anew().half(), found.number());
             return true;
         }
     }

@@ -31,7 +31,7 @@ use core::mem::offset_of;
 
 pub use numbers::Numbers;
 
-use crate::abi::{Address4, FlowKey, FlowRecord, Side};
+use crate::abi::{Address4, FlowKey, FlowRecord};
 
 /// Groups of a side.
 pub const GROUPS: u32 = 1024;
@@ -144,8 +144,8 @@ pub trait Store {
     /// A record by its place: those of the LAN's side are the first.
     fn record(&self, place: u32) -> Option<*mut FlowRecord>;
 
-    /// Which records of a side are free.
-    fn numbers(&self, side: Side) -> Option<*mut Numbers>;
+    /// Which records of a side are free, by the side's number.
+    fn numbers(&self, half: u32) -> Option<*mut Numbers>;
 
     /// Changes a word from `old` to `new`. False if it was not `old`. Who sees it also sees what was written before.
     ///
@@ -218,13 +218,7 @@ impl Wanted {
         Self { words: [self.words[0], opaque(self.words[1])], hash: opaque(self.hash) }
     }
 
-    /// The side that it arrives on.
-    #[inline(always)]
-    pub const fn side(&self) -> Side {
-        if self.half() == Side::Lan as u32 { Side::Lan } else { Side::Uplink }
-    }
-
-    /// The number of the side.
+    /// The number of the side that it arrives on.
     #[inline(always)]
     pub const fn half(&self) -> u32 {
         self.words[1].to_ne_bytes()[offset_of!(FlowKey<Address4>, side) - size_of::<u64>()] as u32 & 1

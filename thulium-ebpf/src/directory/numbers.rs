@@ -4,7 +4,6 @@
 //! the count beside its first number, so that nobody changes a list that is another than the one they have looked at.
 
 use super::{Store, find::record_place};
-use crate::abi::Side;
 
 /// How often the list is tried to be changed: each time that it fails, another CPU has changed it meanwhile.
 const TRIES: u32 = 32;
@@ -21,8 +20,8 @@ pub struct Numbers {
 
 /// Takes a number. `None`: all are in use.
 #[inline(always)]
-pub(super) fn take<S: Store>(store: &S, side: Side) -> Option<u32> {
-    let numbers = store.numbers(side)?;
+pub fn take<S: Store>(store: &S, half: u32) -> Option<u32> {
+    let numbers = store.numbers(half)?;
     for _ in 0..TRIES {
         // SAFETY: live words.
         let list = unsafe { (&raw const (*numbers).list).read_volatile() };
@@ -31,7 +30,7 @@ pub(super) fn take<S: Store>(store: &S, side: Side) -> Option<u32> {
             break;
         }
         // SAFETY: a live record. Another CPU may have taken it meanwhile: then this is no number, and the list another one.
-        let next = unsafe { link(store, side, number)?.read_volatile() };
+        let next = unsafe { link(store, half, number)?.read_volatile() };
         // SAFETY: a live word.
         if unsafe { store.exchange(&raw mut (*numbers).list, list, changed(list, next as u32)) } {
             return Some(number);
@@ -51,13 +50,13 @@ pub(super) fn take<S: Store>(store: &S, side: Side) -> Option<u32> {
 
 /// Reads the record that is likely to be taken next, and forgets it.
 #[inline(always)]
-pub fn expect<S: Store>(store: &S, side: Side) {
-    let Some(numbers) = store.numbers(side) else { return };
+pub fn expect<S: Store>(store: &S, half: u32) {
+    let Some(numbers) = store.numbers(half) else { return };
     // SAFETY: live words.
     let (list, fresh) =
         unsafe { ((&raw const (*numbers).list).read_volatile(), (&raw const (*numbers).fresh).read_volatile()) };
     let number = if list as u32 == 0 { fresh as u32 + 1 } else { list as u32 };
-    if let Some(words) = link(store, side, number) {
+    if let Some(words) = link(store, half, number) {
         // SAFETY: a live record, of nine words, which are parts of two lines of the cache.
         unsafe {
             words.read_volatile();
@@ -68,8 +67,8 @@ pub fn expect<S: Store>(store: &S, side: Side) {
 
 /// Gives a number back whose record nobody finds any more.
 #[inline(always)]
-pub(super) fn give_back<S: Store>(store: &S, side: Side, number: u32) {
-    let (Some(numbers), Some(link)) = (store.numbers(side), link(store, side, number)) else { return };
+pub fn give_back<S: Store>(store: &S, half: u32, number: u32) {
+    let (Some(numbers), Some(link)) = (store.numbers(half), link(store, half, number)) else { return };
     // SAFETY: nobody else has this record; for those who read all of them, it is nobody's.
     unsafe { link.add(1).write_volatile(0) };
     for _ in 0..TRIES {
@@ -92,6 +91,6 @@ const fn changed(list: u64, first: u32) -> u64 {
 
 /// The two words of a record's key. In a free record, the first one is the number of the next.
 #[inline(always)]
-fn link<S: Store>(store: &S, side: Side, number: u32) -> Option<*mut u64> {
-    store.record(record_place(side as u32, number, store.shape())).map(<*mut _>::cast)
+fn link<S: Store>(store: &S, half: u32, number: u32) -> Option<*mut u64> {
+    store.record(record_place(half, number, store.shape())).map(<*mut _>::cast)
 }

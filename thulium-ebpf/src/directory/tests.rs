@@ -10,11 +10,12 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    change::{Adding, Look, NotAdded, add, remove},
+    change::{Adding, NotAdded, Steps, add, remove},
     find::{Found, Place, search, vacancy},
+    numbers::{give_back, take},
     *,
 };
-use crate::abi::{Endpoint, FlowEntry, Port};
+use crate::abi::{Endpoint, FlowEntry, Port, Side};
 
 const SEED: u64 = 0x1234_5678_9abc_def1;
 
@@ -123,8 +124,8 @@ impl Store for Table {
         self.records.get(place as usize).map(UnsafeCell::get)
     }
 
-    fn numbers(&self, side: Side) -> Option<*mut Numbers> {
-        Some(self.numbers[side as usize].get())
+    fn numbers(&self, half: u32) -> Option<*mut Numbers> {
+        Some(self.numbers[half as usize].get())
     }
 
     unsafe fn exchange(&self, word: *mut u64, old: u64, new: u64) -> bool {
@@ -168,13 +169,21 @@ impl Store for Table {
     }
 }
 
-impl Look for Table {
+impl Steps for Table {
     fn search(&self, wanted: &Wanted) -> Found {
         search(self, wanted)
     }
 
     fn vacancy(&self, wanted: &Wanted) -> Option<Place> {
         vacancy(self, wanted)
+    }
+
+    fn take(&self, half: u32) -> Option<u32> {
+        take(self, half)
+    }
+
+    fn give_back(&self, half: u32, number: u32) {
+        give_back(self, half, number);
     }
 }
 

@@ -155,11 +155,14 @@ fn use_tcx(mode: TcMode) -> anyhow::Result<bool> {
 
 fn explain(error: anyhow::Error, target: &Target) -> Failure {
     let name = &target.name;
-    Failure::new(
-        Exit::Kernel,
-        format!("the kernel does not attach a program to {name}: {error:#}"),
-        format!(
-            "See what is there already: `ip link show {name}`, `tc filter show dev {name} ingress` and `… egress`."
-        ),
-    )
+    let by_kernel = |error: anyhow::Error| {
+        Failure::new(
+            Exit::Kernel,
+            format!("the kernel does not attach a program to {name}: {error:#}"),
+            format!(
+                "See what is there already: `ip link show {name}`, `tc filter show dev {name} ingress` and `… egress`."
+            ),
+        )
+    };
+    error.downcast().unwrap_or_else(by_kernel)
 }
